@@ -1,0 +1,174 @@
+"""The four kinds of engine, as Protocols. Above them: the scheduler, which forms batches and owns threads.
+Below them: one adapter a library.
+
+Every method here *blocks* and is called on a worker thread, never on the event loop. An engine may be called from
+several threads at once only if ``thread_safe`` says so. Failures of one job are returned in its place, so that no
+job of a batch harms another; an exception from a method means the engine itself is broken.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from schemas.audio import Samples
+from schemas.errors import ErrorCode, SpeechError
+from schemas.speech import SpeechChunk, Voice
+from schemas.transcripts import AsrTask, LanguageGuess, Segment, Transcript
+
+VAD_FRAME_SAMPLES: Final = 512
+"""32 ms at 16 kHz: the one frame length Silero VAD v6 was trained for."""
+
+
+class Cancellation:
+    """A flag that crosses from the event loop to a worker thread. Engines look at it between steps."""
+
+    def __init__(self) -> None:
+        self._flag = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the work to stop; it does so at its next step."""
+        self._flag.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether to stop."""
+        return self._flag.is_set()
+
+    def check(self) -> None:
+        """Raise ``SpeechError(cancelled)`` if asked to stop."""
+        if self._flag.is_set():
+            raise SpeechError(ErrorCode.CANCELLED, "The request was cancelled.")
+
+
+class AsrOptions(Struct, frozen=True, kw_only=True):
+    """How to recognise."""
+
+    task: AsrTask = AsrTask.TRANSCRIBE
+    language: str | None = None
+    """ISO 639-1; ``None`` detects it."""
+    prompt: str | None = None
+    hotwords: tuple[str, ...] = ()
+    beam_size: int = 5
+    temperature: float = 0.0
+    """0 lets the engine raise it by steps when decoding fails its own quality checks."""
+    word_times: bool = False
+    vad_filter: bool = False
+    """Whether to drop silence before recognition: for files, not for turns that were cut by VAD already."""
+
+
+class AsrJob(Struct, frozen=True, kw_only=True, eq=False):
+    """One piece of audio to recognise."""
+
+    samples: Samples
+    """``float32, (n,)``, 16 kHz, -1…1."""
+    options: AsrOptions
+    cancellation: Cancellation
+    on_segment: Callable[[Segment], None] | None = None
+    """Called on the worker thread with each segment as soon as it is decoded."""
+
+
+class TtsJob(Struct, frozen=True, kw_only=True, eq=False):
+    """One text to speak."""
+
+    text: str
+    voice: str
+    """A voice id of this engine."""
+    cancellation: Cancellation
+    speed: float = 1.0
+
+
+class Asr(Protocol):
+    """Speech recognition."""
+
+    thread_safe: bool
+    languages: frozenset[str]
+    """ISO 639-1 codes it recognises."""
+
+    def transcribe(self, jobs: Sequence[AsrJob]) -> list[Transcript | SpeechError]:
+        """One result a job, in order. Silence gives an empty transcript, not an error."""
+        ...
+
+    def detect_language(self, samples: Sequence[Samples]) -> list[list[LanguageGuess]]:
+        """Candidates for each piece of 16 kHz audio, most probable first."""
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory. Nothing may be called after."""
+        ...
+
+
+class Tts(Protocol):
+    """Speech synthesis."""
+
+    thread_safe: bool
+    voices: tuple[Voice, ...]
+
+    def synthesize(self, job: TtsJob) -> Iterator[SpeechChunk]:
+        """Chunks of one utterance, the first as early as the engine can. Stops between chunks when cancelled.
+
+        Raises:
+            SpeechError: ``cancelled`` or ``engine_failed``.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory. Nothing may be called after."""
+        ...
+
+
+VadState = NDArray[np.float32]
+"""Opaque memory of one audio stream."""
+
+
+class Vad(Protocol):
+    """Voice activity detection, batched over audio streams."""
+
+    thread_safe: bool
+
+    def initial_state(self) -> VadState:
+        """The state of a stream that has heard nothing."""
+        ...
+
+    def score(
+        self, frames: NDArray[np.float32], states: Sequence[VadState]
+    ) -> tuple[NDArray[np.float32], list[VadState]]:
+        """Speech probabilities of one frame of each stream.
+
+        Args:
+            frames: ``float32, (b, 512)``, 16 kHz: consecutive frames of ``b`` streams.
+            states: ``b`` states, as returned for the frame before.
+
+        Returns:
+            Probabilities ``float32, (b,)`` and the ``b`` states after these frames.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory. Nothing may be called after."""
+        ...
+
+
+class TurnDetector(Protocol):
+    """Says from the sound whether a speaker has finished."""
+
+    thread_safe: bool
+
+    def score(self, clips: Sequence[Samples]) -> list[float]:
+        """Probability, for each clip of 16 kHz audio that ends in silence, that the turn is complete.
+
+        Clips longer than the model's window are judged by their end.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory. Nothing may be called after."""
+        ...
+
+
+Engine = Asr | Tts | Vad | TurnDetector

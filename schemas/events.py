@@ -1,0 +1,191 @@
+"""Session events, one tagged union per direction.
+
+``ServerEvent``: what a session publishes, over SSE, WebSocket and in its log. Each carries ``seq``, which counts
+from 1 without gaps and is the SSE id, and ``at_ms``, the session's audio clock when it was published.
+
+``ClientEvent``: what a client sends as JSON text over the WebSocket, beside binary PCM. Unknown fields are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from schemas.errors import ErrorInfo
+from schemas.sessions import HeardSource, SessionSettings, SpeechStatus
+from schemas.transcripts import Word
+
+MAX_SAY_CHARS = 5_000
+
+
+class _ServerEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
+    seq: int = 0
+    """Set by the log."""
+    at_ms: int = 0
+    """Set by the log."""
+
+
+class SessionOpened(_ServerEvent, frozen=True, kw_only=True, tag="session.opened"):
+    """The first event of every session."""
+
+    session_id: str
+    settings: SessionSettings
+
+
+class SessionClosed(_ServerEvent, frozen=True, kw_only=True, tag="session.closed"):
+    """The last event of every session."""
+
+    reason: Literal["client", "idle", "shutdown", "server_stopped", "failed"]
+
+
+class SpeechStarted(_ServerEvent, frozen=True, kw_only=True, tag="speech.started"):
+    """The user began to speak; ``started_ms`` is the onset, before ``at_ms`` by the time it took to be sure."""
+
+    turn: int
+    started_ms: int
+
+
+class SpeechStopped(_ServerEvent, frozen=True, kw_only=True, tag="speech.stopped"):
+    """The user paused. The turn may go on: ``speech.resumed``, or end: ``turn.ended``."""
+
+    turn: int
+    stopped_ms: int
+
+
+class SpeechResumed(_ServerEvent, frozen=True, kw_only=True, tag="speech.resumed"):
+    """The user went on in the same turn."""
+
+    turn: int
+    resumed_ms: int
+
+
+class TranscriptPartial(_ServerEvent, frozen=True, kw_only=True, tag="transcript.partial"):
+    """Text of an unfinished turn; each replaces the one before."""
+
+    turn: int
+    text: str
+    audio_end_ms: int
+    """The audio up to here is in ``text``."""
+
+
+class TurnEnded(_ServerEvent, frozen=True, kw_only=True, tag="turn.ended"):
+    """The user's turn is complete. ``text`` is empty if nothing was understood (a cough, say)."""
+
+    turn: int
+    text: str
+    language: str
+    started_ms: int
+    ended_ms: int
+    """End of the last voiced audio."""
+    decided_ms: int
+    """When silence had lasted long enough."""
+    words: tuple[Word, ...] = ()
+    """Times count from the start of the session's audio."""
+
+
+class SayStarted(_ServerEvent, frozen=True, kw_only=True, tag="say.started"):
+    """The agent begins an item."""
+
+    item_id: str
+    voice: str
+
+
+class SayText(_ServerEvent, frozen=True, kw_only=True, tag="say.text"):
+    """Text was added to an item. The item's text is these, joined."""
+
+    item_id: str
+    text: str
+
+
+class SayAudio(_ServerEvent, frozen=True, kw_only=True, tag="say.audio"):
+    """A piece of the agent's audio. Over WebSocket the next binary frame is its PCM; over SSE it is ``audio``."""
+
+    item_id: str
+    epoch: int
+    """Grows when the agent is stopped; audio of an older epoch must not be played."""
+    offset_ms: int
+    """Place of this piece in the item's audio."""
+    duration_ms: int
+    audio: str | None = None
+    """Base64 of 16-bit mono PCM at the session's output rate. Never stored: a resumed stream has it only while it is
+    still in memory."""
+
+
+class PlaybackFlush(_ServerEvent, frozen=True, kw_only=True, tag="playback.flush"):
+    """Drop what is buffered of this item at once, then report the final position with ``playback``."""
+
+    item_id: str
+    epoch: int
+    """Audio of this epoch and later is valid."""
+
+
+class SayEnded(_ServerEvent, frozen=True, kw_only=True, tag="say.ended"):
+    """The agent's item is over, and this is what the user heard of it."""
+
+    item_id: str
+    status: SpeechStatus
+    heard_text: str
+    remaining_text: str
+    heard_ms: int
+    duration_ms: int
+    """Length of the audio that was synthesised."""
+    heard_source: HeardSource
+    error: ErrorInfo | None = None
+    """Why, if ``status`` is ``failed``."""
+
+
+class SessionError(_ServerEvent, frozen=True, kw_only=True, tag="error"):
+    """Something a client sent was refused, or a part of the session failed. The session goes on."""
+
+    error: ErrorInfo
+
+
+ServerEvent = (
+    SessionOpened
+    | SessionClosed
+    | SpeechStarted
+    | SpeechStopped
+    | SpeechResumed
+    | TranscriptPartial
+    | TurnEnded
+    | SayStarted
+    | SayText
+    | SayAudio
+    | PlaybackFlush
+    | SayEnded
+    | SessionError
+)
+
+
+class _ClientEvent(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
+    pass
+
+
+class Playback(_ClientEvent, frozen=True, kw_only=True, tag="playback"):
+    """A playback acknowledgement: how much of an item has come out of the loudspeaker."""
+
+    item_id: str
+    played_ms: Annotated[int, Meta(ge=0)]
+    final: bool = False
+    """True when playback of this item has stopped and the position will not change any more."""
+
+
+class Say(_ClientEvent, frozen=True, kw_only=True, tag="say"):
+    """Speak. With ``more`` the item stays open for further text by ``append_to``."""
+
+    text: Annotated[str, Meta(max_length=MAX_SAY_CHARS)]
+    voice: str | None = None
+    append_to: str | None = None
+    more: bool = False
+
+
+class StopSpeaking(_ClientEvent, frozen=True, kw_only=True, tag="stop_speaking"):
+    """Stop the agent and drop what it has queued."""
+
+
+class Close(_ClientEvent, frozen=True, kw_only=True, tag="close"):
+    """Close the session."""
+
+
+ClientEvent = Playback | Say | StopSpeaking | Close

@@ -1,0 +1,149 @@
+"""Sessions: what a caller may set, what it can read back.
+
+Time inside a session is the session's audio clock: milliseconds of *received* input audio (``*_ms``). It stands
+still while no audio arrives, is the same for every observer, and survives replay.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.audio import SESSION_RATE_HZ
+from schemas.transcripts import Word
+
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+RateHz = Annotated[int, Meta(ge=8_000, le=48_000)]
+
+
+class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How turns are found in the user's audio. The defaults and their reasons: docs/turn-taking.md."""
+
+    vad_on: Probability = 0.5
+    """Speech probability at which a frame counts as voiced after silence."""
+    vad_off: Probability = 0.35
+    """Probability below which it counts as silent after speech; lower than ``vad_on``: hysteresis."""
+    vad_on_speaking: Probability = 0.7
+    """The same as ``vad_on`` while the agent is audible, against its echo."""
+    onset_ms: Annotated[int, Meta(ge=32, le=1_000)] = 96
+    """Voiced time that starts a turn."""
+    pre_roll_ms: Annotated[int, Meta(ge=0, le=2_000)] = 500
+    """Audio kept from before the onset, so that no first syllable is lost."""
+    offset_ms: Annotated[int, Meta(ge=32, le=2_000)] = 200
+    """Silence after which the final transcript is computed, ahead of the decision."""
+    min_silence_ms: Annotated[int, Meta(ge=100, le=10_000)] = 600
+    """Silence that ends a turn which sounds complete."""
+    max_silence_ms: Annotated[int, Meta(ge=100, le=20_000)] = 1_600
+    """Silence that ends a turn which does not sound complete. Unused without a turn detector."""
+    end_of_turn_threshold: Probability = 0.5
+    """Score of the turn detector from which a turn sounds complete."""
+    barge_in: bool = True
+    """Whether speech of the user stops the agent."""
+    barge_in_ms: Annotated[int, Meta(ge=32, le=5_000)] = 250
+    """Voiced time that stops the agent."""
+    final_position_ms: Annotated[int, Meta(ge=0, le=2_000)] = 250
+    """How long to wait, after stopping, for the client's last playback position."""
+    max_turn_s: Annotated[int, Meta(ge=1, le=600)] = 60
+    """A turn longer than this is ended."""
+
+
+class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the caller of ``open_session`` may set."""
+
+    language: str | None = None
+    """ISO 639-1 language of the user; ``None`` detects it, turn by turn."""
+    voice: str | None = None
+    """The agent's voice; ``None`` is the server's default."""
+    asr_model: str | None = None
+    """The recognition model; ``None`` is the server's default."""
+    prompt: Annotated[str, Meta(max_length=2_000)] | None = None
+    """Text that primes recognition: names and terms to expect."""
+    input_rate_hz: RateHz = SESSION_RATE_HZ
+    """Rate of the 16-bit mono PCM the client sends."""
+    output_rate_hz: RateHz = 24_000
+    """Rate of the 16-bit mono PCM the client receives."""
+    partials: bool = True
+    """Whether to publish transcripts of unfinished turns."""
+    turn: TurnSettings = TurnSettings()
+
+
+class SessionState(StrEnum):
+    """Life of a session."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    INTERRUPTED = "interrupted"
+    """The server stopped while it was open: its history can be read, it takes no more audio."""
+
+
+class SpeechStatus(StrEnum):
+    """How the agent's speaking of one item went."""
+
+    QUEUED = "queued"
+    SPEAKING = "speaking"
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    """Stopped by the user's speech or ``stop_speaking``."""
+    FAILED = "failed"
+
+
+class HeardSource(StrEnum):
+    """Where knowledge of the playback position comes from."""
+
+    ACKNOWLEDGED = "acknowledged"
+    """The client reported it."""
+    ESTIMATED = "estimated"
+    """Counted from when audio was sent; the client reported nothing."""
+
+
+class UserTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
+    """One complete turn of the user."""
+
+    turn: int
+    """Counts from 1 in each session."""
+    text: str
+    language: str
+    started_ms: int
+    ended_ms: int
+    """End of the last voiced audio."""
+    words: tuple[Word, ...] = ()
+    """Times count from the start of the session's audio."""
+
+
+class AgentTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="agent"):
+    """One thing the agent said. ``heard_text`` is what belongs in the language model's history."""
+
+    item_id: str
+    text: str
+    status: SpeechStatus
+    heard_text: str = ""
+    remaining_text: str = ""
+    heard_ms: int = 0
+    """How much of the audio was played."""
+    heard_source: HeardSource = HeardSource.ESTIMATED
+
+
+ConversationItem = UserTurn | AgentTurn
+
+
+class SessionInfo(Struct, frozen=True, kw_only=True):
+    """A session as seen from outside."""
+
+    session_id: str
+    state: SessionState
+    created_at: str
+    """RFC 3339, UTC."""
+    settings: SessionSettings
+    last_seq: int
+    """Sequence number of its newest event."""
+    received_ms: int
+    """Length of the user's audio received so far."""
+
+
+class Conversation(Struct, frozen=True, kw_only=True):
+    """The history of a session: only what was said and heard."""
+
+    session: SessionInfo
+    items: tuple[ConversationItem, ...]
