@@ -1,5 +1,6 @@
-"""The four kinds of engine, as Protocols. Above them: the scheduler, which forms batches and owns threads.
-Below them: one adapter a library.
+"""The four kinds of engine, as Protocols.
+
+Above them: the scheduler, which owns threads and queues. Below them: one adapter a library.
 
 Every method here *blocks* and is called on a worker thread, never on the event loop. An engine may be called from
 several threads at once only if ``thread_safe`` says so. Failures of one job are returned in its place, so that no

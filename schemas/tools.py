@@ -28,9 +28,7 @@ class _Output(Struct, frozen=True, kw_only=True):
 class AudioInput(_Input, frozen=True, kw_only=True):
     """Audio to recognise, in any common container; raw PCM states its rate."""
 
-    audio: Annotated[
-        str, Meta(description="Base64 of a WAV, FLAC, MP3, Ogg/Opus, WebM or M4A file, or of raw PCM.")
-    ]
+    audio: Annotated[str, Meta(description="Base64 of a WAV, FLAC, MP3, Ogg/Opus, WebM or M4A file, or of raw PCM.")]
     sample_rate_hz: Annotated[
         int | None,
         Meta(description="Only for raw 16-bit little-endian PCM: its rate in hertz. Leave out for files."),
@@ -48,9 +46,7 @@ class TranscribeInput(AudioInput, frozen=True, kw_only=True):
     word_times: Annotated[bool, Meta(description="Also return when each word was said.")] = False
     beam_size: Annotated[int, Meta(ge=1, le=10, description="1 is greedy and fastest.")] = 5
     temperature: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
-    model: Annotated[str | None, Meta(description="A model from list_models; the default when left out.")] = (
-        None
-    )
+    model: Annotated[str | None, Meta(description="A model from list_models; the default when left out.")] = None
 
 
 class TranscribeOutput(_Output, frozen=True, kw_only=True):
@@ -155,9 +151,7 @@ class SayInput(_Input, frozen=True, kw_only=True):
     session_id: SessionId
     text: Text
     voice: str | None = None
-    append_to: Annotated[
-        str | None, Meta(description="item_id of a say with more=true, to go on with it.")
-    ] = None
+    append_to: Annotated[str | None, Meta(description="item_id of a say with more=true, to go on with it.")] = None
     more: Annotated[bool, Meta(description="More text follows by append_to; returns at once.")] = False
     wait: Annotated[bool, Meta(description="false returns at once, without waiting for playback.")] = True
     user_timeout_s: Annotated[
@@ -177,9 +171,7 @@ class SayOutput(_Output, frozen=True, kw_only=True):
     status: SpeechStatus
     heard_text: str
     remaining_text: str
-    user_turn: Annotated[UserTurn | None, Meta(description="What the user said when they interrupted.")] = (
-        None
-    )
+    user_turn: Annotated[UserTurn | None, Meta(description="What the user said when they interrupted.")] = None
 
 
 class StopSpeakingInput(_Input, frozen=True, kw_only=True):
