@@ -1,0 +1,95 @@
+"""Which voice a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import structs
+
+from engines.names import quoted, some
+from schemas.errors import ErrorCode, SpeechError
+from schemas.speech import Voice
+
+OPENAI_VOICES: Final = (
+    "alloy",
+    "ash",
+    "ballad",
+    "coral",
+    "echo",
+    "fable",
+    "nova",
+    "onyx",
+    "sage",
+    "shimmer",
+    "verse",
+    "marin",
+    "cedar",
+)
+"""The voices of OpenAI's speech API, which its clients ask for by name."""
+
+
+class VoiceBook:
+    """The installed voices by id and alias.
+
+    OpenAI's names are dealt out in turn, in the order of :data:`OPENAI_VOICES`, to the voices that speak the default
+    voice's language: a client that asks for ``alloy`` expects its own language. A name that is the id or alias of an
+    installed voice already stays with that.
+
+    Args:
+        voices: The installed ones; the first is the default.
+        default: The id of another default.
+
+    Raises:
+        SpeechError: ``invalid_setting`` if the default is none of the voices.
+    """
+
+    def __init__(self, voices: Sequence[Voice], default: str | None = None) -> None:
+        ordered = sorted(voices, key=lambda voice: voice.id != default)
+        if default is not None and (not ordered or ordered[0].id != default):
+            known = some([voice.id for voice in voices])
+            raise SpeechError(
+                ErrorCode.INVALID_SETTING,
+                f"The default voice {quoted(default)} is not installed. There is: {known}.",
+                param="voice",
+            )
+        self.voices = _with_openai_names(ordered)
+        """The default first."""
+
+    def __getitem__(self, id_or_alias: str | None) -> Voice:
+        """The voice of that id or alias; of ``None``, the default.
+
+        Raises:
+            SpeechError: ``unknown_voice``, or ``model_not_installed`` if there is no voice at all.
+        """
+        if not self.voices:
+            raise SpeechError(
+                ErrorCode.MODEL_NOT_INSTALLED,
+                "No synthesis model is installed. Run: antiphon models pull --default",
+            )
+        if id_or_alias is None:
+            return self.voices[0]
+        for voice in self.voices:
+            if id_or_alias == voice.id or id_or_alias in voice.aliases:
+                return voice
+        known = some([voice.id for voice in self.voices])
+        raise SpeechError(
+            ErrorCode.UNKNOWN_VOICE, f"There is no voice {quoted(id_or_alias)}. There is: {known}.", param="voice"
+        )
+
+
+def _with_openai_names(voices: Sequence[Voice]) -> tuple[Voice, ...]:
+    if not voices:
+        return ()
+    language = _primary(voices[0])
+    speakers = [voice.id for voice in voices if _primary(voice) == language]
+    taken = {name for voice in voices for name in (voice.id, *voice.aliases)}
+    dealt = {name: speakers[turn % len(speakers)] for turn, name in enumerate(OPENAI_VOICES) if name not in taken}
+    return tuple(
+        structs.replace(voice, aliases=(*voice.aliases, *(name for name, owner in dealt.items() if owner == voice.id)))
+        for voice in voices
+    )
+
+
+def _primary(voice: Voice) -> str:
+    return voice.language.split("-")[0]
