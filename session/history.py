@@ -1,0 +1,70 @@
+"""A conversation's history, folded from its events. The same events always give the same history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from schemas.events import SayEnded, SayStarted, SayText, ServerEvent, TurnEnded
+from schemas.sessions import AgentTurn, ConversationItem, SpeechStatus, UserTurn
+
+
+class History:
+    """Turns of the user and of the agent, in the order in which they began to be said."""
+
+    def __init__(self, events: Iterable[ServerEvent] = ()) -> None:
+        self._users: dict[int, UserTurn] = {}
+        self._agents: dict[str, AgentTurn] = {}
+        self._order: list[int | str] = []
+        for event in events:
+            self.add(event)
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        """The history so far."""
+        return tuple(self._users[key] if isinstance(key, int) else self._agents[key] for key in self._order)
+
+    def user_turns(self, after_turn: int) -> list[UserTurn]:
+        """Complete turns of the user with a greater number, in order."""
+        return [turn for number, turn in self._users.items() if number > after_turn]
+
+    def agent_turn(self, item_id: str) -> AgentTurn | None:
+        """One item of the agent."""
+        return self._agents.get(item_id)
+
+    def add(self, event: ServerEvent) -> None:
+        """Take the next event into account."""
+        match event:
+            case TurnEnded():
+                self._users[event.turn] = UserTurn(
+                    turn=event.turn,
+                    text=event.text,
+                    language=event.language,
+                    started_ms=event.started_ms,
+                    ended_ms=event.ended_ms,
+                    words=event.words,
+                )
+                self._order.append(event.turn)
+            case SayText():
+                known = self._agents.get(event.item_id)
+                if known is None:
+                    self._agents[event.item_id] = AgentTurn(
+                        item_id=event.item_id, text=event.text, status=SpeechStatus.QUEUED
+                    )
+                    self._order.append(event.item_id)
+                else:
+                    self._agents[event.item_id] = replace(known, text=known.text + event.text)
+            case SayStarted():
+                self._agents[event.item_id] = replace(self._agents[event.item_id], status=SpeechStatus.SPEAKING)
+            case SayEnded():
+                self._agents[event.item_id] = replace(
+                    self._agents[event.item_id],
+                    status=event.status,
+                    heard_text=event.heard_text,
+                    remaining_text=event.remaining_text,
+                    heard_ms=event.heard_ms,
+                    heard_source=event.heard_source,
+                )
+            case _:
+                pass

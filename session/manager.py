@@ -1,0 +1,266 @@
+"""All sessions of this process: opened here, owned here, ended here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from engines.host import EngineHost
+from schemas.errors import ErrorCode, SpeechError
+from schemas.events import ServerEvent, SessionClosed
+from schemas.models import ModelKind
+from schemas.sessions import Conversation, SessionInfo, SessionSettings, SessionState
+from session.clock import Clock, MonotonicClock
+from session.history import History
+from session.log import READ_EVENTS, EventLog, Published
+from session.runner import CloseReason, Session, SessionLimits
+from session.stores.base import EventStore, SessionRecord
+
+logger = structlog.get_logger("antiphon.session")
+
+SWEEP_S: Final = 15.0
+"""How often idle sessions and old histories are looked for."""
+PRUNE_EVERY_SWEEPS: Final = 240
+"""Once an hour."""
+CLOSE_GRACE_S: Final = 10.0
+
+
+class SessionManager:
+    """Opens, finds and closes sessions; ``async with`` owns their tasks.
+
+    On entry, sessions that a dead process left open are marked as interrupted: their history can be read and their
+    event streams end properly. On exit, all live sessions are closed.
+    """
+
+    def __init__(
+        self, host: EngineHost, store: EventStore, limits: SessionLimits | None = None, clock: Clock | None = None
+    ) -> None:
+        self._host = host
+        self._store = store
+        self._limits = limits or SessionLimits()
+        self._clock = clock or MonotonicClock()
+        self._live: dict[str, Session] = {}
+        self._stack = AsyncExitStack()
+        self._accepting = False
+
+    async def __aenter__(self) -> Self:
+        await self._recover()
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks.start_soon(self._sweep)
+        self._accepting = True
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._accepting = False
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_GRACE_S):
+            for session in list(self._live.values()):
+                await session.close("shutdown")
+        self._tasks.cancel_scope.cancel()
+        await self._stack.aclose()
+
+    @property
+    def live_count(self) -> int:
+        """Sessions that are open now."""
+        return len(self._live)
+
+    async def open(self, settings: SessionSettings) -> Session:
+        """Open a session.
+
+        Raises:
+            SpeechError: ``too_many_sessions``, ``unknown_voice``, ``unknown_model``, ``unsupported_language``,
+                ``invalid_request`` for settings that contradict each other, ``shutting_down``.
+        """
+        if not self._accepting:
+            raise SpeechError(ErrorCode.SHUTTING_DOWN, "The server is shutting down; open the session on another.")
+        if len(self._live) >= self._limits.max_sessions:
+            raise SpeechError(
+                ErrorCode.TOO_MANY_SESSIONS,
+                f"{self._limits.max_sessions} sessions are open, which is this server's limit (limits.max_sessions). "
+                "Close one, or try again later.",
+                retry_after_s=SWEEP_S,
+            )
+        self._check(settings)
+        record = SessionRecord(
+            session_id=f"ses_{secrets.token_urlsafe(16)}",  # 128 bits: cannot be guessed
+            created_at=_rfc3339(datetime.now(UTC)),
+            settings=settings,
+            state=SessionState.OPEN,
+        )
+        await self._store.create(record)
+        session = Session(
+            record.session_id,
+            record.created_at,
+            settings,
+            host=self._host,
+            log=EventLog(record.session_id, self._store),
+            clock=self._clock,
+            limits=self._limits,
+        )
+        self._live[record.session_id] = session
+        await self._tasks.start(self._run, session)
+        return session
+
+    def _check(self, settings: SessionSettings) -> None:
+        if settings.voice is not None:
+            self._host.voice(settings.voice)
+        languages = self._host.model(ModelKind.ASR, settings.asr_model).languages
+        if settings.language is not None and settings.language not in languages:
+            raise SpeechError(
+                ErrorCode.UNSUPPORTED_LANGUAGE,
+                f"The recognition model does not know the language {settings.language[:16]!r}. "
+                f"It knows: {', '.join(languages)}.",
+                param="language",
+            )
+        if settings.turn.vad_off > settings.turn.vad_on:
+            raise SpeechError(
+                ErrorCode.INVALID_REQUEST,
+                f"turn.vad_off ({settings.turn.vad_off}) must not be above turn.vad_on ({settings.turn.vad_on}): "
+                "speech would end where it begins.",
+                param="turn.vad_off",
+            )
+
+    async def find(self, session_id: str) -> Session:
+        """A live session.
+
+        Raises:
+            SpeechError: ``unknown_session``; ``session_closed`` for one that is over.
+        """
+        session = self._live.get(session_id)
+        if session is not None:
+            return session
+        record = await self._store.record(session_id)
+        raise SpeechError(
+            ErrorCode.SESSION_CLOSED,
+            f"Session {session_id} is {record.state.value}; its history can still be read with get_conversation. "
+            "Open a new one to go on.",
+            param="session_id",
+        )
+
+    async def info(self, session_id: str) -> SessionInfo:
+        """A session, live or over.
+
+        Raises:
+            SpeechError: ``unknown_session``.
+        """
+        session = self._live.get(session_id)
+        return session.info if session else _info(await self._store.record(session_id))
+
+    async def conversation(self, session_id: str) -> Conversation:
+        """What was said and heard in a session, live or over.
+
+        Raises:
+            SpeechError: ``unknown_session``.
+        """
+        session = self._live.get(session_id)
+        if session is not None:
+            return Conversation(session=session.info, items=session.history.items)
+        record = await self._store.record(session_id)
+        history = History()
+        async for event in self._stored(record, record.first_seq - 1):
+            history.add(event)
+        return Conversation(session=_info(record), items=history.items)
+
+    async def close(self, session_id: str, reason: CloseReason = "client") -> SessionInfo:
+        """Close a live session and wait until its history is complete.
+
+        Raises:
+            SpeechError: ``unknown_session``, ``session_closed``.
+        """
+        session = await self.find(session_id)
+        await session.close(reason)
+        return await self.info(session_id)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, session_id: str, after_seq: int = 0
+    ) -> AsyncGenerator[AsyncGenerator[Published, None], None]:
+        """Events of a session after ``after_seq``: those there are, then new ones until ``session.closed``.
+
+        Raises:
+            SpeechError: ``unknown_session``; ``events_expired``; ``invalid_request`` if ``after_seq`` is ahead.
+        """
+        info = await self.info(session_id)
+        if after_seq > info.last_seq:
+            raise SpeechError(
+                ErrorCode.INVALID_REQUEST,
+                f"Event {after_seq} has not happened yet; the newest of this session is {info.last_seq}.",
+                param="Last-Event-ID",
+            )
+        session = self._live.get(session_id)
+        if session is not None:
+            await self._store.read(session_id, after_seq, 1)  # raises events_expired before the stream begins
+            async with aclosing(session.log.follow(after_seq)) as events:
+                yield events
+            return
+        record = await self._store.record(session_id)
+        await self._store.read(session_id, after_seq, 1)
+        async with aclosing(self._published(record, after_seq)) as events:
+            yield events
+
+    async def _published(self, record: SessionRecord, after_seq: int) -> AsyncGenerator[Published, None]:
+        async for event in self._stored(record, after_seq):
+            yield Published(event)
+
+    async def _stored(self, record: SessionRecord, after_seq: int) -> AsyncGenerator[ServerEvent, None]:
+        while after_seq < record.last_seq:
+            for event in await self._store.read(record.session_id, after_seq, READ_EVENTS):
+                after_seq = event.seq
+                yield event
+
+    # Tasks
+
+    async def _run(self, session: Session, *, task_status: TaskStatus[None]) -> None:
+        logger.info("session_opened", session_id=session.session_id)
+        try:
+            await session.run(task_status=task_status)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_GRACE_S):
+                await self._store.set_state(session.session_id, SessionState.CLOSED)
+            del self._live[session.session_id]
+            session.ended.set()
+            logger.info("session_closed", session_id=session.session_id, received_ms=session.info.received_ms)
+
+    async def _sweep(self) -> None:
+        sweeps = 0
+        while True:
+            if sweeps % PRUNE_EVERY_SWEEPS == 0:
+                oldest = datetime.now(UTC) - timedelta(days=self._limits.retention_days)
+                await self._store.prune(_rfc3339(oldest))
+            sweeps += 1
+            await self._clock.sleep(SWEEP_S)
+            idle_us = self._clock.now_us() - int(self._limits.idle_timeout_s * 1e6)
+            for session in [session for session in self._live.values() if session.last_activity_us < idle_us]:
+                await session.close("idle")
+
+    async def _recover(self) -> None:
+        """Sessions of a process that died: end their logs, so that followers know."""
+        for record in await self._store.open_sessions():
+            closed = SessionClosed(seq=record.last_seq + 1, at_ms=record.at_ms, reason="server_stopped")
+            await self._store.append(record.session_id, [closed])
+            await self._store.set_state(record.session_id, SessionState.INTERRUPTED)
+            logger.warning("session_interrupted", session_id=record.session_id)
+
+
+def _info(record: SessionRecord) -> SessionInfo:
+    return SessionInfo(
+        session_id=record.session_id,
+        state=record.state,
+        created_at=record.created_at,
+        settings=record.settings,
+        last_seq=record.last_seq,
+        received_ms=record.at_ms,
+    )
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,153 @@
+"""Recognition of the current turn: partial transcripts while it lasts, a final one when it may be over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import structlog
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+from msgspec.structs import replace
+
+from engines.base import AsrOptions
+from engines.host import EngineHost
+from engines.scheduler import Priority
+from schemas.audio import SESSION_RATE_HZ
+from schemas.errors import ErrorInfo, SpeechError
+from schemas.sessions import SessionSettings
+from schemas.transcripts import Transcript, Word
+from session.audio_buffer import AudioBuffer
+from session.turn import FinalizeAsr, PartialAsr, ScoreEndOfTurn
+
+log = structlog.get_logger("antiphon.session")
+
+EMPTY = Transcript(text="", language="", language_probability=0.0, duration_s=0.0)
+
+
+class TurnRecognizer:
+    """Runs the models the turn core asks for, at most one job of a kind at a time, and reports back.
+
+    Args:
+        on_partial: Gets the action answered and the text.
+        on_final: Gets the generation; :attr:`final` then holds its transcript, empty if recognition failed.
+        on_score: Gets the generation and the turn detector's probability, ``None`` without a detector.
+        on_error: Gets what failed; the turn goes on without it.
+    """
+
+    def __init__(
+        self,
+        host: EngineHost,
+        settings: SessionSettings,
+        audio: AudioBuffer,
+        deadline_s: float,
+        *,
+        on_partial: Callable[[PartialAsr, str], None],
+        on_final: Callable[[int], None],
+        on_score: Callable[[int, float | None], None],
+        on_error: Callable[[ErrorInfo], None],
+    ) -> None:
+        self._host = host
+        self._settings = settings
+        self._audio = audio
+        self._deadline_s = deadline_s
+        self._on_partial = on_partial
+        self._on_final = on_final
+        self._on_score = on_score
+        self._on_error = on_error
+        self._partial_scope: CancelScope | None = None
+        self._final_scope: CancelScope | None = None
+        self._score_scope: CancelScope | None = None
+        self.final = EMPTY
+        """The newest final transcript; word times count from the start of the session's audio."""
+
+    def partial(self, tasks: TaskGroup, action: PartialAsr) -> None:
+        """Start a partial transcript, unless one is being made: the next will have this audio too."""
+        if self._settings.partials and self._partial_scope is None:
+            self._partial_scope = CancelScope()
+            tasks.start_soon(self._run_partial, action, self._partial_scope)
+
+    def finalize(self, tasks: TaskGroup, action: FinalizeAsr) -> None:
+        """Start the final transcript. It makes partials of the same turn pointless."""
+        self.cancel()
+        self._final_scope = CancelScope()
+        tasks.start_soon(self._run_final, action, self._final_scope)
+
+    def score(self, tasks: TaskGroup, action: ScoreEndOfTurn) -> None:
+        """Ask the turn detector, unless it is still thinking about this pause."""
+        if self._score_scope is None:
+            self._score_scope = CancelScope()
+            tasks.start_soon(self._run_score, action, self._score_scope)
+
+    def cancel(self) -> None:
+        """Stop what runs: its answers would be void."""
+        for scope in (self._partial_scope, self._final_scope):
+            if scope is not None:
+                scope.cancel()
+
+    async def _run_partial(self, action: PartialAsr, scope: CancelScope) -> None:
+        try:
+            with scope:
+                samples = self._audio.read(action.start_samples, action.end_samples)
+                options = AsrOptions(language=self._settings.language, prompt=self._settings.prompt, beam_size=1)
+                transcript = await self._host.transcribe(
+                    samples,
+                    options,
+                    model=self._settings.asr_model,
+                    priority=Priority.PARTIAL,
+                    deadline_s=anyio.current_time() + self._deadline_s,
+                )
+                if transcript.text:
+                    self._on_partial(action, transcript.text)
+        except SpeechError as error:
+            # A partial is a convenience: under load it is the first thing to go, and the final will have the words.
+            log.info("partial_dropped", code=error.code)
+        finally:
+            self._partial_scope = None
+
+    async def _run_final(self, action: FinalizeAsr, scope: CancelScope) -> None:
+        with scope:
+            try:
+                samples = self._audio.read(action.start_samples, action.end_samples)
+                options = AsrOptions(language=self._settings.language, prompt=self._settings.prompt, word_times=True)
+                transcript = await self._host.transcribe(
+                    samples,
+                    options,
+                    model=self._settings.asr_model,
+                    priority=Priority.FINAL,
+                    deadline_s=anyio.current_time() + self._deadline_s,
+                )
+                self.final = _shifted(transcript, action.start_samples / SESSION_RATE_HZ)
+            except SpeechError as error:
+                self.final = EMPTY
+                self._on_error(error.info)
+            self._on_final(action.generation)
+
+    async def _run_score(self, action: ScoreEndOfTurn, scope: CancelScope) -> None:
+        try:
+            with scope:
+                samples = self._audio.read(action.start_samples, action.end_samples)
+                self._on_score(action.generation, await self._host.score_turn(samples))
+        except SpeechError as error:
+            log.warning("turn_detector_failed", code=error.code)
+            self._on_score(action.generation, None)
+        finally:
+            self._score_scope = None
+
+
+def _shifted(transcript: Transcript, offset_s: float) -> Transcript:
+    """The same transcript with times on the session's clock."""
+
+    def shift_word(word: Word) -> Word:
+        return replace(word, start_s=round(word.start_s + offset_s, 3), end_s=round(word.end_s + offset_s, 3))
+
+    segments = tuple(
+        replace(
+            segment,
+            start_s=segment.start_s + offset_s,
+            end_s=segment.end_s + offset_s,
+            words=tuple(shift_word(word) for word in segment.words),
+        )
+        for segment in transcript.segments
+    )
+    return replace(transcript, segments=segments)

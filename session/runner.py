@@ -1,0 +1,426 @@
+"""One live session: the turn core, connected to the engines, the log and the client.
+
+Everything that changes the session runs on the event loop, in :meth:`Session._dispatch`: an event goes through the
+core, its actions are carried out in order, none of them waits. What takes time (recognition, synthesis, playback) is
+a task of the session's group and comes back as an event. So there are no locks, and closing the session ends it all.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, assert_never
+
+import anyio
+import numpy as np
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec import Struct
+
+from engines.base import VAD_FRAME_SAMPLES
+from engines.codec.resampler import Resampler
+from engines.host import EngineHost
+from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16
+from schemas.errors import ErrorCode, ErrorInfo, SpeechError
+from schemas.events import (
+    MAX_SAY_CHARS,
+    ServerEvent,
+    SessionClosed,
+    SessionError,
+    SessionOpened,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    TranscriptPartial,
+    TurnEnded,
+)
+from schemas.sessions import AgentTurn, SessionInfo, SessionSettings, SessionState, UserTurn
+from session.audio_buffer import AudioBuffer
+from session.clock import Clock
+from session.history import History
+from session.log import EventLog
+from session.recognition import TurnRecognizer
+from session.speaking import Speaker
+from session.turn import (
+    AwaitFinalPosition,
+    BumpEpoch,
+    CancelFinal,
+    CancelSpeech,
+    CommitTurn,
+    DropItem,
+    EndItem,
+    EndOfTurnScore,
+    FinalizeAsr,
+    FinalPosition,
+    FinalReady,
+    FlushPlayback,
+    InputStalled,
+    ItemPlayed,
+    PartialAsr,
+    SayRequested,
+    ScoreEndOfTurn,
+    StartItem,
+    StopRequested,
+    TruncateItem,
+    TurnAction,
+    TurnEvent,
+    TurnPaused,
+    TurnResumed,
+    TurnStarted,
+    TurnState,
+    UserState,
+    VadFrame,
+    ms_of_samples,
+    samples_of_ms,
+    step,
+)
+
+logger = structlog.get_logger("antiphon.session")
+
+INBOX_CHUNKS: Final = 64
+MAX_CHUNK_BYTES: Final = 64 * 1024
+"""About two seconds at 16 kHz: with :data:`INBOX_CHUNKS`, the most audio that waits for the models."""
+KEPT_SILENCE_MS: Final = 2_500
+"""Audio kept outside of turns: the longest pre-roll and the frames in flight."""
+
+CloseReason = Literal["client", "idle", "shutdown", "failed"]
+
+
+class SessionLimits(Struct, frozen=True, kw_only=True):
+    """Bounds of sessions."""
+
+    max_sessions: int = 256
+    idle_timeout_s: float = 600.0
+    """A session without audio or calls for so long is closed."""
+    input_stall_s: float = 1.0
+    """When no audio arrives for so long within a turn, the turn ends: a client may stop sending when it is silent."""
+    asr_deadline_s: float = 30.0
+    retention_days: float = 30.0
+    """How long the history of a session that is over is kept."""
+
+
+class Session:
+    """A conversation. Made and run by :class:`session.manager.SessionManager`."""
+
+    def __init__(
+        self,
+        session_id: str,
+        created_at: str,
+        settings: SessionSettings,
+        *,
+        host: EngineHost,
+        log: EventLog,
+        clock: Clock,
+        limits: SessionLimits,
+    ) -> None:
+        self.session_id = session_id
+        self.settings = settings
+        self.log = log
+        self.last_activity_us = clock.now_us()
+        self._created_at = created_at
+        self._host = host
+        self._clock = clock
+        self._limits = limits
+        self._state = TurnState()
+        self._history = History()
+        self._audio = AudioBuffer()
+        self._resampler = Resampler(settings.input_rate_hz, SESSION_RATE_HZ)
+        self._inbox_in: MemoryObjectSendStream[bytes]
+        self._inbox_out: MemoryObjectReceiveStream[bytes]
+        self._inbox_in, self._inbox_out = anyio.create_memory_object_stream(INBOX_CHUNKS)
+        self._recognizer = TurnRecognizer(
+            host,
+            settings,
+            self._audio,
+            limits.asr_deadline_s,
+            on_partial=self._on_partial,
+            on_final=lambda generation: self._dispatch(FinalReady(generation)),
+            on_score=lambda generation, probability: self._dispatch(EndOfTurnScore(generation, probability)),
+            on_error=self._on_error,
+        )
+        self._speaker = Speaker(
+            host,
+            clock,
+            settings.output_rate_hz,
+            publish=self._publish,
+            on_played=lambda item_id: self._dispatch(ItemPlayed(item_id)),
+            on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
+        )
+        self._tasks: TaskGroup
+        self._close_reason: CloseReason | None = None
+        self._closing = anyio.Event()
+        self.ended = anyio.Event()
+        """Set by the manager when the history is complete and the session forgotten."""
+        self._turn_ended = anyio.Event()
+        self._listened_turn = 0
+
+    # What clients ask for
+
+    @property
+    def info(self) -> SessionInfo:
+        """The session as seen from outside."""
+        return SessionInfo(
+            session_id=self.session_id,
+            state=SessionState.OPEN if self._close_reason is None else SessionState.CLOSED,
+            created_at=self._created_at,
+            settings=self.settings,
+            last_seq=self.log.last_seq,
+            received_ms=ms_of_samples(self._state.now_samples),
+        )
+
+    @property
+    def history(self) -> History:
+        """What was said and heard so far."""
+        return self._history
+
+    async def feed(self, pcm16: bytes) -> None:
+        """Take the user's audio: 16-bit little-endian mono PCM at ``settings.input_rate_hz``, in chunks of any size.
+
+        Waits while the models are seconds behind, so that the client's transport slows down.
+
+        Raises:
+            SpeechError: ``invalid_audio`` for half a sample; ``session_closed``.
+        """
+        self._touch()
+        if len(pcm16) % 2:
+            raise SpeechError(
+                ErrorCode.INVALID_AUDIO,
+                f"A chunk of 16-bit PCM has an even number of bytes; this one has {len(pcm16)}.",
+                param="audio",
+            )
+        for start in range(0, len(pcm16), MAX_CHUNK_BYTES):
+            try:
+                await self._inbox_in.send(pcm16[start : start + MAX_CHUNK_BYTES])
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                raise self._closed_error() from None
+
+    async def say(
+        self, text: str, *, voice: str | None = None, append_to: str | None = None, more: bool = False
+    ) -> str:
+        """Speak, once nobody has the floor; returns the item's id at once.
+
+        Raises:
+            SpeechError: ``empty_text``, ``text_too_long``, ``unknown_voice``, ``session_busy``, ``session_closed``,
+                or ``invalid_request`` for an item that takes no more text.
+        """
+        self._touch()
+        if len(text) > MAX_SAY_CHARS:
+            raise SpeechError(
+                ErrorCode.TEXT_TOO_LONG,
+                f"say takes at most {MAX_SAY_CHARS} characters at a time; this text has {len(text)}. Split it with "
+                "more=true and append_to.",
+                param="text",
+            )
+        if append_to is not None:
+            self._speaker.append(append_to, text, more=more)
+            return append_to
+        if not more and not any(char.isalnum() for char in text):
+            raise SpeechError(ErrorCode.EMPTY_TEXT, "There is nothing to speak in this text.", param="text")
+        item_id = self._speaker.create(text, self._host.voice(voice or self.settings.voice), more=more)
+        self._dispatch(SayRequested(item_id))
+        return item_id
+
+    async def wait_spoken(self, item_id: str) -> AgentTurn:
+        """Wait until an item is over, and return what was heard of it.
+
+        Raises:
+            SpeechError: ``invalid_request`` for an unknown item; ``session_closed`` if the session ends first.
+        """
+        await self._speaker.wait_ended(item_id)
+        turn = self._history.agent_turn(item_id)
+        if turn is None:
+            raise SpeechError(ErrorCode.INVALID_REQUEST, f"This session has no item {item_id[:64]!r}.", param="item_id")
+        return turn
+
+    async def listen(self, timeout_s: float, after_turn: int | None = None) -> UserTurn | None:
+        """The user's next complete turn that has words, or ``None`` after ``timeout_s``.
+
+        Args:
+            timeout_s: How long to wait at most.
+            after_turn: Wait for the first turn after this number; ``None`` for the next one not yet returned.
+
+        Raises:
+            SpeechError: ``session_closed`` if the session ends first.
+        """
+        self._touch()
+        with anyio.move_on_after(timeout_s):
+            while True:
+                turn_ended = self._turn_ended
+                after = self._listened_turn if after_turn is None else after_turn
+                for turn in self._history.user_turns(after):
+                    if turn.text:
+                        self._listened_turn = max(self._listened_turn, turn.turn)
+                        return turn
+                if self._close_reason is not None:
+                    raise self._closed_error()
+                await turn_ended.wait()
+        return None
+
+    async def stop_speaking(self) -> tuple[AgentTurn, ...]:
+        """Silence the agent and drop what is queued; returns what was heard of each item."""
+        self._touch()
+        item_ids = self._speaker.unfinished
+        self._dispatch(StopRequested())
+        return tuple([await self.wait_spoken(item_id) for item_id in item_ids])
+
+    async def playback(self, item_id: str, played_ms: int, *, final: bool = False) -> None:
+        """The client's playback position of an item; ``final`` if it will not change any more."""
+        self._touch()
+        self._speaker.acknowledge(item_id, played_ms, final=final)
+
+    async def close(self, reason: CloseReason) -> None:
+        """End the session and wait until its history is complete."""
+        self._close_reason = self._close_reason or reason
+        self._closing.set()
+        await self.ended.wait()
+
+    def _touch(self) -> None:
+        if self._close_reason is not None:
+            raise self._closed_error()
+        self.last_activity_us = self._clock.now_us()
+
+    def _closed_error(self) -> SpeechError:
+        return SpeechError(
+            ErrorCode.SESSION_CLOSED,
+            "This session is closed; its history can still be read with get_conversation. Open a new one to go on.",
+            param="session_id",
+        )
+
+    # Life
+
+    async def run(self, *, task_status: TaskStatus[None]) -> None:
+        """Run until :meth:`close`, or until a part of the session fails; then the log ends with why."""
+        self._publish(SessionOpened(session_id=self.session_id, settings=self.settings))
+        async with anyio.create_task_group() as writing:
+            writing.start_soon(self._write_log)
+            try:
+                async with anyio.create_task_group() as self._tasks:
+                    self._tasks.start_soon(self._listen)
+                    task_status.started()
+                    await self._closing.wait()
+                    self._tasks.cancel_scope.cancel()
+            except Exception:
+                logger.exception("session_failed", session_id=self.session_id)
+                self._close_reason = "failed"
+            finally:
+                self._close_reason = self._close_reason or "shutdown"
+                self._inbox_out.close()
+                for item_id in self._speaker.unfinished:
+                    self._speaker.end(item_id, interrupted=True)
+                self._publish(SessionClosed(reason=self._close_reason))
+                self._turn_ended.set()
+
+    async def _write_log(self) -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.log.write()
+        except Exception:
+            logger.exception("session_log_failed", session_id=self.session_id)
+            self.log.abandon()
+            self._close_reason = "failed"
+            self._closing.set()
+
+    async def _listen(self) -> None:
+        """Audio in: to the session's rate, through voice activity detection, frame by frame into the core."""
+        vad_state = self._host.vad_initial_state()
+        pending: Samples = np.zeros(0, np.float32)
+        while True:
+            in_turn = self._state.user in {UserState.USER, UserState.PAUSED}
+            pcm16: bytes | None = None
+            with anyio.move_on_after(self._limits.input_stall_s if in_turn else None):
+                pcm16 = await self._inbox_out.receive()
+            if pcm16 is None:
+                self._dispatch(InputStalled())
+                continue
+            pending = np.concatenate((pending, self._resampler.push(float_from_pcm16(pcm16))))
+            whole = len(pending) - len(pending) % VAD_FRAME_SAMPLES
+            for frame in pending[:whole].reshape(-1, VAD_FRAME_SAMPLES):
+                probabilities, (vad_state,) = await self._host.score_vad(frame[np.newaxis], [vad_state])
+                self._audio.append(frame)
+                self._dispatch(VadFrame(float(probabilities[0])))
+                self._trim_audio()
+            pending = pending[whole:]
+
+    def _trim_audio(self) -> None:
+        keep_samples = samples_of_ms(KEPT_SILENCE_MS)
+        if self._state.user is UserState.IDLE:
+            self._audio.trim(self._state.now_samples - keep_samples)
+        else:
+            self._audio.trim(self._state.start_samples - keep_samples)
+
+    # Events through the core, actions out
+
+    def _dispatch(self, event: TurnEvent) -> None:
+        self._state, actions = step(self._state, event, self.settings.turn)
+        for action in actions:
+            self._perform(action)
+
+    def _perform(self, action: TurnAction) -> None:  # noqa: C901, PLR0912 - one case an action
+        match action:
+            case TurnStarted():
+                self._publish(SpeechStarted(turn=action.turn, started_ms=ms_of_samples(action.start_samples)))
+            case TurnPaused():
+                self._publish(SpeechStopped(turn=action.turn, stopped_ms=ms_of_samples(action.stop_samples)))
+            case TurnResumed():
+                self._publish(SpeechResumed(turn=action.turn, resumed_ms=ms_of_samples(action.resume_samples)))
+            case PartialAsr():
+                self._recognizer.partial(self._tasks, action)
+            case FinalizeAsr():
+                self._recognizer.finalize(self._tasks, action)
+            case ScoreEndOfTurn():
+                self._recognizer.score(self._tasks, action)
+            case CancelFinal():
+                self._recognizer.cancel()
+            case CommitTurn():
+                self._commit(action)
+            case StartItem():
+                self._speaker.start(self._tasks, action.item_id)
+            case BumpEpoch():
+                self._speaker.bump_epoch()
+            case FlushPlayback():
+                self._speaker.flush(action.item_id)
+            case CancelSpeech():
+                self._speaker.cancel(action.item_id)
+            case AwaitFinalPosition():
+                self._speaker.await_final_position(self._tasks, action.item_id, action.timeout_ms)
+            case TruncateItem() | DropItem():
+                self._speaker.end(action.item_id, interrupted=True)
+            case EndItem():
+                self._speaker.end(action.item_id, interrupted=False)
+            case _:
+                assert_never(action)
+
+    def _commit(self, action: CommitTurn) -> None:
+        transcript = self._recognizer.final
+        self._publish(
+            TurnEnded(
+                turn=action.turn,
+                text=transcript.text,
+                language=transcript.language,
+                started_ms=ms_of_samples(action.start_samples),
+                ended_ms=ms_of_samples(action.end_samples),
+                decided_ms=ms_of_samples(action.decided_samples),
+                words=transcript.words,
+            )
+        )
+        logger.info(
+            "turn_ended",
+            session_id=self.session_id,
+            turn=action.turn,
+            speech_ms=ms_of_samples(action.end_samples - action.start_samples),
+            waited_ms=ms_of_samples(self._state.now_samples - action.end_samples),
+        )
+        self._turn_ended.set()
+        self._turn_ended = anyio.Event()
+
+    def _on_partial(self, action: PartialAsr, text: str) -> None:
+        if self._state.user is UserState.USER and action.turn == self._state.turn:
+            self._publish(
+                TranscriptPartial(turn=action.turn, text=text, audio_end_ms=ms_of_samples(action.end_samples))
+            )
+
+    def _on_error(self, error: ErrorInfo) -> None:
+        self._publish(SessionError(error=error))
+
+    def _publish(self, event: ServerEvent, pcm: bytes | None = None) -> None:
+        self._history.add(event)
+        self.log.publish(event, ms_of_samples(self._state.now_samples), pcm)

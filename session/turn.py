@@ -1,0 +1,472 @@
+r"""The turn core: who has the floor, decided from events alone.
+
+``step(state, event, settings) -> (state, actions)`` is pure: no clock, no I/O, no randomness. The user's side is
+timed in received samples, which arrive as voice-activity frames. The agent's side needs real time in one place, the
+wait for the client's last playback position; that timer is an action, and comes back as an event.
+
+Two machines run side by side and meet at barge-in::
+
+    user    IDLE --voiced--> USER --silence--> PAUSED --deadline--> COMMIT --final transcript--> IDLE
+                              ^----- voiced -----/  \---- voiced ----/
+
+    agent   SILENT --say--> SPEAKING --played--> SILENT
+                                \--barge-in, stop--> YIELD --final position or timer--> SILENT
+
+Every state has an exit that needs no help from the user: USER ends after ``max_turn_s`` or when audio stops coming
+(``InputStalled``), PAUSED by its deadline, COMMIT by the recogniser's answer (which has a deadline of its own, and
+answers even when it fails), YIELD by its timer.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from schemas.audio import SESSION_RATE_HZ
+from schemas.sessions import TurnSettings
+
+FRAME_SAMPLES: Final = 512
+"""One voice-activity frame, 32 ms."""
+PARTIAL_EVERY_SAMPLES: Final = SESSION_RATE_HZ // 2
+"""New audio between two partial transcripts: twice a second reads as live and leaves the engine free half the time."""
+SCORE_EVERY_SAMPLES: Final = SESSION_RATE_HZ // 5
+"""Silence between two scores of the turn detector: it rates the same ending higher as silence grows."""
+
+
+class UserState(StrEnum):
+    """The user's side."""
+
+    IDLE = "idle"
+    USER = "user"
+    PAUSED = "paused"
+    COMMIT = "commit"
+
+
+class AgentState(StrEnum):
+    """The agent's side."""
+
+    SILENT = "silent"
+    SPEAKING = "speaking"
+    YIELD = "yield"
+
+
+class VadFrame(Struct, frozen=True):
+    """The next :data:`FRAME_SAMPLES` of audio were speech with this probability."""
+
+    probability: float
+
+
+class EndOfTurnScore(Struct, frozen=True):
+    """The turn detector's answer to :class:`ScoreEndOfTurn`; ``None`` if there is no detector."""
+
+    generation: int
+    probability: float | None
+
+
+class FinalReady(Struct, frozen=True):
+    """The recogniser's answer to :class:`FinalizeAsr`, be it a text or a failure."""
+
+    generation: int
+
+
+class InputStalled(Struct, frozen=True):
+    """No audio arrives any more; what was said is all there is."""
+
+
+class SayRequested(Struct, frozen=True):
+    """The agent wants to speak an item."""
+
+    item_id: str
+
+
+class ItemPlayed(Struct, frozen=True):
+    """All of an item has been played, or it failed."""
+
+    item_id: str
+
+
+class StopRequested(Struct, frozen=True):
+    """The client wants the agent silent."""
+
+
+class FinalPosition(Struct, frozen=True):
+    """The client's last playback position is known, or the time to wait for it is over."""
+
+    item_id: str
+
+
+TurnEvent = (
+    VadFrame | EndOfTurnScore | FinalReady | InputStalled | SayRequested | ItemPlayed | StopRequested | FinalPosition
+)
+
+
+class TurnStarted(Struct, frozen=True):
+    """The user took the floor."""
+
+    turn: int
+    start_samples: int
+    """Onset of the voice. Audio to recognise starts ``pre_roll_ms`` before."""
+
+
+class TurnPaused(Struct, frozen=True):
+    """The user fell silent; the turn may go on."""
+
+    turn: int
+    stop_samples: int
+
+
+class TurnResumed(Struct, frozen=True):
+    """The user went on."""
+
+    turn: int
+    resume_samples: int
+
+
+class PartialAsr(Struct, frozen=True):
+    """Recognise what there is of the turn, unless that is still being done for earlier audio."""
+
+    turn: int
+    start_samples: int
+    end_samples: int
+
+
+class FinalizeAsr(Struct, frozen=True):
+    """Recognise the turn as if it were complete. A later generation makes this one void."""
+
+    turn: int
+    generation: int
+    start_samples: int
+    end_samples: int
+
+
+class ScoreEndOfTurn(Struct, frozen=True):
+    """Ask the turn detector about the audio up to ``end_samples``."""
+
+    generation: int
+    start_samples: int
+    end_samples: int
+
+
+class CancelFinal(Struct, frozen=True):
+    """The generation asked for last is void."""
+
+
+class CommitTurn(Struct, frozen=True):
+    """The turn is complete; its text is the answer to the newest :class:`FinalizeAsr`."""
+
+    turn: int
+    start_samples: int
+    end_samples: int
+    decided_samples: int
+
+
+class StartItem(Struct, frozen=True):
+    """The agent may speak this item now."""
+
+    item_id: str
+
+
+class BumpEpoch(Struct, frozen=True):
+    """Audio sent so far is stale wherever it is queued. Comes before :class:`FlushPlayback`."""
+
+
+class FlushPlayback(Struct, frozen=True):
+    """Tell the client to drop what it has buffered of the item."""
+
+    item_id: str
+
+
+class CancelSpeech(Struct, frozen=True):
+    """Stop synthesising the item."""
+
+    item_id: str
+
+
+class AwaitFinalPosition(Struct, frozen=True):
+    """Answer with :class:`FinalPosition` when the client reports it, at the latest after ``timeout_ms``."""
+
+    item_id: str
+    timeout_ms: int
+
+
+class TruncateItem(Struct, frozen=True):
+    """Cut the item to what was heard. Comes after its final position."""
+
+    item_id: str
+
+
+class DropItem(Struct, frozen=True):
+    """A queued item will never be spoken."""
+
+    item_id: str
+
+
+class EndItem(Struct, frozen=True):
+    """The item was spoken to its end."""
+
+    item_id: str
+
+
+TurnAction = (
+    TurnStarted
+    | TurnPaused
+    | TurnResumed
+    | PartialAsr
+    | FinalizeAsr
+    | ScoreEndOfTurn
+    | CancelFinal
+    | CommitTurn
+    | StartItem
+    | BumpEpoch
+    | FlushPlayback
+    | CancelSpeech
+    | AwaitFinalPosition
+    | TruncateItem
+    | DropItem
+    | EndItem
+)
+Step = tuple["TurnState", tuple[TurnAction, ...]]
+
+
+class TurnState(Struct, frozen=True):
+    """All the core remembers."""
+
+    user: UserState = UserState.IDLE
+    agent: AgentState = AgentState.SILENT
+    now_samples: int = 0
+    """Audio received."""
+    voiced_samples: int = 0
+    """Length of the voiced run that may become an onset; 0 in silence and within USER."""
+    turn: int = 0
+    """Number of the current turn, or of the last one."""
+    start_samples: int = 0
+    """Onset of the turn."""
+    last_voiced_samples: int = 0
+    """End of the last voiced frame."""
+    partial_samples: int = 0
+    """Audio already given to a partial or final transcript."""
+    scored_samples: int = 0
+    """Audio at which the turn detector was last asked."""
+    decided_samples: int = 0
+    """When the turn was decided; valid in COMMIT."""
+    generation: int = 0
+    """Counts requests for a final transcript; answers of an older one are void."""
+    final_ready: bool = False
+    score: float | None = None
+    """The turn detector's newest answer about this pause."""
+    item_id: str | None = None
+    """What the agent is speaking, or has just been stopped in."""
+    queue: tuple[str, ...] = ()
+    """Items that wait for the floor."""
+
+
+def samples_of_ms(ms: int) -> int:
+    """Milliseconds in samples of the session clock."""
+    return ms * SESSION_RATE_HZ // 1000
+
+
+def ms_of_samples(samples: int) -> int:
+    """Samples of the session clock in whole milliseconds."""
+    return samples * 1000 // SESSION_RATE_HZ
+
+
+def step(state: TurnState, event: TurnEvent, settings: TurnSettings) -> Step:
+    """The state after an event, and what to do about it, in order."""
+    match event:
+        case VadFrame():
+            return _vad_frame(state, event.probability, settings)
+        case EndOfTurnScore():
+            current = state.user is UserState.PAUSED and event.generation == state.generation
+            return (replace(state, score=event.probability), ()) if current else (state, ())
+        case FinalReady():
+            return _final_ready(state, event.generation)
+        case InputStalled():
+            return _input_stalled(state, settings)
+        case SayRequested():
+            return _start_next(replace(state, queue=(*state.queue, event.item_id)))
+        case ItemPlayed():
+            return _item_played(state, event.item_id)
+        case StopRequested():
+            return _yield_floor(state, settings)
+        case FinalPosition():
+            return _final_position(state, event.item_id)
+        case _:
+            assert_never(event)
+
+
+# The user's side
+
+
+def _vad_frame(state: TurnState, probability: float, settings: TurnSettings) -> Step:
+    state = replace(state, now_samples=state.now_samples + FRAME_SAMPLES)
+    if state.user is UserState.USER:
+        return _user_frame(state, probability, settings)
+    state = replace(state, voiced_samples=_voiced_run(state, probability, settings))
+    if state.voiced_samples >= samples_of_ms(_onset_ms(state, settings)):
+        return _onset(state, settings)
+    if state.user is UserState.PAUSED:
+        return _paused_frame(state, settings)
+    return state, ()
+
+
+def _voiced_run(state: TurnState, probability: float, settings: TurnSettings) -> int:
+    """Length of the voiced run that ends with this frame: hysteresis, ``on`` to begin it and ``off`` to break it."""
+    on = settings.vad_on if state.agent is AgentState.SILENT else max(settings.vad_on, settings.vad_on_speaking)
+    threshold = min(on, settings.vad_off) if state.voiced_samples else on
+    return state.voiced_samples + FRAME_SAMPLES if probability >= threshold else 0
+
+
+def _onset_ms(state: TurnState, settings: TurnSettings) -> int:
+    """Over the agent's voice it takes longer to be sure: a cough or an "mhm" must not stop it."""
+    audible = state.agent is AgentState.SPEAKING and state.user is UserState.IDLE
+    return max(settings.onset_ms, settings.barge_in_ms) if audible else settings.onset_ms
+
+
+def _onset(state: TurnState, settings: TurnSettings) -> Step:
+    onset_samples = state.now_samples - state.voiced_samples
+    state = replace(
+        state,
+        voiced_samples=0,
+        last_voiced_samples=state.now_samples,
+        generation=state.generation + 1,
+        final_ready=False,
+        score=None,
+    )
+    if state.user is not UserState.IDLE:
+        return replace(state, user=UserState.USER), (CancelFinal(), TurnResumed(state.turn, onset_samples))
+    state = replace(
+        state,
+        user=UserState.USER,
+        turn=state.turn + 1,
+        start_samples=onset_samples,
+        partial_samples=onset_samples,
+    )
+    started = TurnStarted(state.turn, onset_samples)
+    if settings.barge_in and state.agent is AgentState.SPEAKING:
+        state, yielded = _yield_floor(state, settings)
+        return state, (*yielded, started)
+    return state, (started,)
+
+
+def _user_frame(state: TurnState, probability: float, settings: TurnSettings) -> Step:
+    silent_samples = state.now_samples - FRAME_SAMPLES - state.last_voiced_samples
+    threshold = settings.vad_on if silent_samples else min(settings.vad_on, settings.vad_off)
+    if probability >= threshold:
+        state = replace(state, last_voiced_samples=state.now_samples)
+    elif silent_samples + FRAME_SAMPLES >= samples_of_ms(settings.offset_ms):
+        return _pause(state, settings)
+    if state.now_samples - state.start_samples >= settings.max_turn_s * SESSION_RATE_HZ:
+        state, actions = _pause(state, settings)
+        return replace(state, user=UserState.COMMIT, decided_samples=state.now_samples), actions
+    if state.now_samples - state.partial_samples < PARTIAL_EVERY_SAMPLES:
+        return state, ()
+    state = replace(state, partial_samples=state.now_samples)
+    return state, (PartialAsr(state.turn, _audio_start(state, settings), state.now_samples),)
+
+
+def _audio_start(state: TurnState, settings: TurnSettings) -> int:
+    return max(0, state.start_samples - samples_of_ms(settings.pre_roll_ms))
+
+
+def _pause(state: TurnState, settings: TurnSettings) -> Step:
+    start_samples, end_samples = _audio_start(state, settings), state.now_samples
+    state = replace(
+        state,
+        user=UserState.PAUSED,
+        generation=state.generation + 1,
+        final_ready=False,
+        score=None,
+        scored_samples=end_samples,
+    )
+    return state, (
+        TurnPaused(state.turn, state.last_voiced_samples),
+        FinalizeAsr(state.turn, state.generation, start_samples, end_samples),
+        ScoreEndOfTurn(state.generation, start_samples, end_samples),
+    )
+
+
+def _paused_frame(state: TurnState, settings: TurnSettings) -> Step:
+    if state.voiced_samples:  # perhaps the user goes on: wait until this is an onset or over
+        return state, ()
+    complete = state.score is None or state.score >= settings.end_of_turn_threshold
+    limit_ms = settings.min_silence_ms if complete else max(settings.min_silence_ms, settings.max_silence_ms)
+    if state.now_samples - state.last_voiced_samples >= samples_of_ms(limit_ms):
+        return _decide(state)
+    if state.now_samples - state.scored_samples < SCORE_EVERY_SAMPLES:
+        return state, ()
+    state = replace(state, scored_samples=state.now_samples)
+    return state, (ScoreEndOfTurn(state.generation, _audio_start(state, settings), state.now_samples),)
+
+
+def _decide(state: TurnState) -> Step:
+    state = replace(state, user=UserState.COMMIT, decided_samples=state.now_samples)
+    return _commit(state) if state.final_ready else (state, ())
+
+
+def _final_ready(state: TurnState, generation: int) -> Step:
+    if generation != state.generation:
+        return state, ()
+    if state.user is UserState.PAUSED:
+        return replace(state, final_ready=True), ()
+    if state.user is UserState.COMMIT:
+        return _commit(state)
+    return state, ()
+
+
+def _commit(state: TurnState) -> Step:
+    commit = CommitTurn(state.turn, state.start_samples, state.last_voiced_samples, state.decided_samples)
+    state, started = _start_next(replace(state, user=UserState.IDLE, voiced_samples=0, final_ready=False))
+    return state, (commit, *started)
+
+
+def _input_stalled(state: TurnState, settings: TurnSettings) -> Step:
+    if state.user is UserState.PAUSED:
+        return _decide(replace(state, voiced_samples=0))
+    if state.user is not UserState.USER:
+        return state, ()
+    state, paused = _pause(state, settings)
+    state, decided = _decide(state)
+    return state, (*paused, *decided)
+
+
+# The agent's side
+
+
+def _start_next(state: TurnState) -> Step:
+    """The next queued item, if nobody has the floor."""
+    if not state.queue or state.agent is not AgentState.SILENT or state.user is not UserState.IDLE:
+        return state, ()
+    item_id, *rest = state.queue
+    return replace(state, agent=AgentState.SPEAKING, item_id=item_id, queue=tuple(rest)), (StartItem(item_id),)
+
+
+def _item_played(state: TurnState, item_id: str) -> Step:
+    if state.agent is not AgentState.SPEAKING or item_id != state.item_id:
+        return state, ()
+    state, started = _start_next(replace(state, agent=AgentState.SILENT, item_id=None))
+    return state, (EndItem(item_id), *started)
+
+
+def _yield_floor(state: TurnState, settings: TurnSettings) -> Step:
+    dropped = tuple(DropItem(item_id) for item_id in state.queue)
+    state = replace(state, queue=())
+    if state.agent is not AgentState.SPEAKING or state.item_id is None:
+        return state, dropped
+    item_id = state.item_id
+    return replace(state, agent=AgentState.YIELD), (
+        BumpEpoch(),
+        FlushPlayback(item_id),
+        CancelSpeech(item_id),
+        *dropped,
+        AwaitFinalPosition(item_id, settings.final_position_ms),
+    )
+
+
+def _final_position(state: TurnState, item_id: str) -> Step:
+    if state.agent is not AgentState.YIELD or item_id != state.item_id:
+        return state, ()
+    state, started = _start_next(replace(state, agent=AgentState.SILENT, item_id=None))
+    return state, (TruncateItem(item_id), *started)
