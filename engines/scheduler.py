@@ -291,7 +291,7 @@ class Scheduler:
         self._dispatch()
         if len(self._queue) > self._max_queued:
             least_urgent = max(self._queue)
-            self._drop(least_urgent, self._error(ErrorCode.OVERLOADED))
+            self._drop(least_urgent, ErrorCode.OVERLOADED)
         return job
 
     async def _wait_for(self, job: _Job, event: anyio.Event) -> None:
@@ -309,12 +309,12 @@ class Scheduler:
         if job in self._running:
             job.error = job.error or self._error(code)
         else:
-            self._drop(job, self._error(code))
+            self._drop(job, code)
 
-    def _drop(self, job: _Job, error: SpeechError) -> None:
+    def _drop(self, job: _Job, code: ErrorCode) -> None:
         self._queue.remove(job)
         heapq.heapify(self._queue)
-        self._end(job, error)
+        self._end(job, self._error(code))
 
     def _dispatch(self) -> None:
         while self._queue and len(self._running) < self.workers:
@@ -384,7 +384,7 @@ class Scheduler:
                 return SpeechError(code, f"{self.name} failed; the server's log says how.")
 
     def _retry_after_s(self) -> float:
-        """How long the jobs now waiting will take, at the measured rate."""
+        """How long the jobs now waiting and one more will take, at the measured rate."""
         if self._service_s is None:
             return _UNMEASURED_RETRY_S
         lowest_s, highest_s = _RETRY_BOUNDS_S

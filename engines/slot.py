@@ -124,6 +124,7 @@ class EngineSlot:
 
     async def _load_now(self, load: _Load) -> None:
         started_s = self._clock()
+        load.error = SpeechError(ErrorCode.SHUTTING_DOWN, "The server is stopping; try again later.")
         try:
             engine, self.resident_bytes = await to_thread.run_sync(
                 _load_measured, self.spec.load, abandon_on_cancel=True, limiter=self._loading
@@ -137,6 +138,7 @@ class EngineSlot:
         else:
             self.scheduler.workers = self.spec.workers if engine.thread_safe else 1
             self._engine = engine
+            load.error = None
             log.info("model_loaded", model=self.name, load_s=round(self._clock() - started_s, 3))
         finally:
             self._load = None
