@@ -71,7 +71,7 @@ class PyPiOrigin(_Origin, frozen=True, kw_only=True, tag="pypi"):
     """Size of the wheels together."""
 
     def __str__(self) -> str:
-        return f"Python package {' and '.join(self.packages)}"
+        return f"PyPI {', '.join(self.packages)}"
 
 
 class NpmOrigin(_Origin, frozen=True, kw_only=True, tag="npm"):
@@ -83,7 +83,7 @@ class NpmOrigin(_Origin, frozen=True, kw_only=True, tag="npm"):
     """Size of the archive."""
 
     def __str__(self) -> str:
-        return f"npm package {self.package}"
+        return f"npm {self.package}"
 
 
 class HuggingFaceOrigin(_Origin, frozen=True, kw_only=True, tag="huggingface"):
@@ -154,10 +154,9 @@ class Catalog:
         """
         entry = self._entries.get(name)
         if entry is None:
-            near = difflib.get_close_matches(name, self._entries, n=3, cutoff=0.4) or list(self._entries)
-            raise SpeechError(
-                ErrorCode.UNKNOWN_MODEL, f"There is no model {name!r}. Did you mean {' or '.join(near)}?", param="model"
-            )
+            near = difflib.get_close_matches(name, self._entries, n=3)
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(self._entries)}."
+            raise SpeechError(ErrorCode.UNKNOWN_MODEL, f"There is no model {name!r}. {hint}", param="model")
         return entry
 
     def __iter__(self) -> Iterator[ModelEntry]:

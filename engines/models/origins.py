@@ -53,7 +53,8 @@ def copy_from_folder(name: str, files: Sequence[ModelFile], source: Path, into: 
     folder = source / name if (source / name).is_dir() else source
     for file in files:
         try:
-            with (folder / file.path).open("rb") as stream:
-                write_checked(file, chunks_of(stream), into)
-        except FileNotFoundError:
-            raise OriginError(f"the folder has no {file.path}") from None
+            stream = (folder / file.path).open("rb")
+        except OSError:
+            raise OriginError(f"it has no readable {file.path}") from None
+        with stream:
+            write_checked(file, chunks_of(stream), into)

@@ -63,7 +63,7 @@ def download_wheels(
         _run(
             [sys.executable, "-m", "pip", "download", *_PIP_OPTIONS, "--dest", folder, *origin.packages],
             f"pip download --no-deps {' '.join(origin.packages)}",
-            _PipProgress(origin, on_progress),
+            PipProgress(origin, on_progress),
         )
         with ExitStack() as stack:
             try:
@@ -75,7 +75,7 @@ def download_wheels(
                 raise OriginError("a wheel is damaged") from None
 
 
-class _PipProgress:
+class PipProgress:
     """Adds up the progress lines of one wheel after the other."""
 
     def __init__(self, origin: PyPiOrigin, on_progress: OnProgress) -> None:
@@ -85,6 +85,7 @@ class _PipProgress:
         self._last_bytes = 0
 
     def __call__(self, line: str) -> None:
+        """Read one line of what pip prints."""
         if match := _PIP_PROGRESS.fullmatch(line):
             done_bytes = int(match[1])
             if done_bytes < self._last_bytes:

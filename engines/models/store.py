@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -150,22 +151,10 @@ class ModelStore:
             SpeechError: ``unknown_model``, or ``model_download_failed`` with the reason of each origin.
         """
         entry = self._catalog[name]
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._root / f".{name}.lock", timeout=_LOCK_WAIT_S):
-                if not force and (self._is_verified(entry) or not self.verify(name)):
-                    return False
-                self._install(entry, on_progress, source)
-        except Timeout:
-            raise SpeechError(
-                ErrorCode.MODEL_DOWNLOAD_FAILED,
-                f"Another process has been fetching {name} for too long. Stop it first.",
-            ) from None
-        except OSError as error:
-            raise SpeechError(
-                ErrorCode.MODEL_DOWNLOAD_FAILED,
-                f"The models folder cannot take {name} ({entry.size_bytes / 1e6:.0f} MB): {error.strerror}.",
-            ) from None
+        with self._locked(entry):
+            if not force and (self._is_verified(entry) or not self.verify(name)):
+                return False
+            self._install(entry, on_progress, source)
         return True
 
     def remove(self, name: str) -> bool:
@@ -174,22 +163,48 @@ class ModelStore:
         Raises:
             SpeechError: ``unknown_model``.
         """
-        folder = self._root / self._catalog[name].name
+        entry = self._catalog[name]
+        folder = self._root / name
         if not folder.is_dir():
             return False
-        shutil.rmtree(folder)
+        with self._locked(entry), self._scratch(entry) as scratch:
+            folder.rename(scratch / "removed")
         return True
+
+    @contextmanager
+    def _locked(self, entry: ModelEntry) -> Generator[None]:
+        """One process at a time changes a model."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._root / f".{entry.name}.lock", timeout=_LOCK_WAIT_S):
+                yield
+        except Timeout:
+            raise SpeechError(
+                ErrorCode.MODEL_DOWNLOAD_FAILED,
+                f"Another process has been fetching {entry.name} for too long; stop it.",
+            ) from None
+        except OSError as error:
+            raise SpeechError(
+                ErrorCode.MODEL_DOWNLOAD_FAILED,
+                f"The models folder cannot be changed for {entry.name} ({entry.size_bytes / 1e6:.0f} MB): "
+                f"{error.strerror or type(error).__name__}.",
+            ) from None
+
+    @contextmanager
+    def _scratch(self, entry: ModelEntry) -> Generator[Path]:
+        """A temporary folder beside the model; what a killed process left of one is deleted first."""
+        prefix = f".pull-{entry.name}-"
+        for left_behind in self._root.glob(f"{prefix}*"):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=self._root, ignore_cleanup_errors=True) as scratch:
+            yield Path(scratch)
 
     def _install(self, entry: ModelEntry, on_progress: OnProgress, source: Path | None) -> None:
         """Fetch a model into a temporary folder, then put that in the place of what was there."""
-        for left_behind in self._root.glob(f".pull-{entry.name}-*"):
-            shutil.rmtree(left_behind, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=f".pull-{entry.name}-", dir=self._root) as scratch:
-            files = Path(scratch) / "files"
+        with self._scratch(entry) as scratch:
+            files = scratch / "files"
             files.mkdir()
-            reasons = (
-                self._fetch(entry, files, Path(scratch), on_progress) if source is None else _copy(entry, source, files)
-            )
+            reasons = _copy(entry, source, files) if source else self._fetch(entry, files, scratch, on_progress)
             if any(not (files / file.path).exists() for file in entry.files):
                 raise SpeechError(
                     ErrorCode.MODEL_DOWNLOAD_FAILED,
@@ -199,7 +214,7 @@ class ModelStore:
             _write_stamps(entry, files)
             folder = self._root / entry.name
             if folder.exists():
-                folder.rename(Path(scratch) / "replaced")
+                folder.rename(scratch / "replaced")
             files.rename(folder)
 
     def _fetch(self, entry: ModelEntry, into: Path, scratch: Path, on_progress: OnProgress) -> list[str]:
