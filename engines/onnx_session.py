@@ -1,0 +1,52 @@
+"""ONNX Runtime sessions, opened the same way for every engine that uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from schemas.errors import ErrorCode, SpeechError
+
+_ort: Any = onnxruntime  # has no types
+
+
+class OnnxSession:
+    """A loaded ONNX model; :meth:`run` may be called from several threads at once.
+
+    Args:
+        model: The model's file, or its bytes.
+        threads: Threads one call computes with. Many callers of one session with a thread each do more work than one
+            caller with many threads, so this is 1 unless one call must be fast.
+        cuda: Compute on the first CUDA device.
+
+    Raises:
+        SpeechError: ``invalid_setting`` if CUDA was asked for and this ONNX Runtime has none.
+    """
+
+    def __init__(self, model: Path | bytes, *, threads: int = 1, cuda: bool = False) -> None:
+        if cuda and "CUDAExecutionProvider" not in _ort.get_available_providers():
+            raise SpeechError(
+                ErrorCode.INVALID_SETTING,
+                "This ONNX Runtime has no CUDA. Install onnxruntime-gpu in place of onnxruntime, or choose device cpu.",
+            )
+        options = _ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle threads sleep: spinning ones take the processor from the engines beside them.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A plan of memory per input shape is kept for ever, and speech has a new shape with each utterance.
+        options.enable_mem_pattern = False
+        self.raw: Any = _ort.InferenceSession(
+            model if isinstance(model, bytes) else str(model),
+            options,
+            providers=["CUDAExecutionProvider"] if cuda else ["CPUExecutionProvider"],
+        )
+        """The session itself, for libraries that want one."""
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The named outputs for these inputs."""
+        return self.raw.run(list(outputs), dict(inputs))

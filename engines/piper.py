@@ -1,0 +1,208 @@
+"""Piper voices (VITS by ONNX Runtime, phonemes by espeak-ng).
+
+``piper-tts`` and espeak-ng are GPL-3.0, so they are an extra and are imported only when a voice is loaded. From
+piper-tts come the configuration of a voice and its phonemes; the graph is run here, because its durations are wanted
+as well: word times are exact to a frame (about 12 ms), but where a word ends and the next begins is decided by
+:mod:`engines.word_alignment`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.base import TtsJob
+from engines.onnx_session import OnnxSession
+from engines.vits_graph import with_durations
+from engines.word_alignment import WordAligner, is_sound
+from schemas.audio import Samples
+from schemas.errors import ErrorCode, SpeechError
+from schemas.speech import SpeechChunk, SpokenWord, Voice
+
+if TYPE_CHECKING:
+    from piper import PiperVoice
+
+_MAX_PHONEMES: Final = 500
+"""About 40 s. Longer sentences are cut between words: a VITS encoder's memory grows with the square of its input."""
+_UNSPEAKABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|\[\[|\]\]")
+"""What espeak-ng cannot take, and the brackets by which Piper would take text for phonemes."""
+_START, _END, _PAD = "^", "$", "_"
+"""Names of the symbols around a sentence and after each phoneme."""
+
+
+class PiperTts:
+    """Speech synthesis with one Piper voice, a chunk a sentence.
+
+    Args:
+        model_dir: Folder with one ``<voice>.onnx`` and its ``<voice>.onnx.json``.
+        cuda: Compute on the first CUDA device; needs ``onnxruntime-gpu``.
+        threads: Threads one synthesis computes with.
+
+    Raises:
+        SpeechError: ``missing_extra`` without piper-tts, ``model_corrupt``, or ``invalid_setting`` without CUDA.
+    """
+
+    thread_safe = True
+    """espeak-ng is not, but piper-tts holds a lock around it; inference runs side by side."""
+
+    def __init__(self, model_dir: Path, *, cuda: bool = False, threads: int = 1) -> None:
+        piper = _import_piper()
+        path = _graph_path(model_dir)
+        self.voices = (read_voice(model_dir),)
+        try:
+            graph, self._durations = with_durations(path.read_bytes())
+        except ValueError:
+            raise _corrupt(model_dir) from None
+        self._session = OnnxSession(graph, threads=threads, cuda=cuda)
+        config = msgspec.json.decode(path.with_name(path.name + ".json").read_bytes())
+        self._piper: PiperVoice = piper.PiperVoice(self._session.raw, piper.PiperConfig.from_dict(config))
+
+    def synthesize(self, job: TtsJob) -> Iterator[SpeechChunk]:
+        """One chunk a sentence; none if the text holds nothing to say. See :class:`engines.base.Tts`.
+
+        Every stretch of text between white space is a word. One that is not heard, such as a dash, has no length.
+        """
+        text = _UNSPEAKABLE.sub(lambda match: " " * len(match[0]), job.text)
+        sentences = self._sentences(text)
+        aligner = WordAligner(text, self._phonemise_word)
+        rate_hz = self.voices[0].sample_rate_hz
+        spoken_samples = 0
+        for number, phonemes in enumerate(sentences, start=1):
+            job.cancellation.check()
+            samples, edges = self._speak(phonemes, job.speed)
+            seconds = (spoken_samples + edges) / rate_hz
+            words = tuple(
+                SpokenWord(
+                    text=word.text,
+                    text_start=word.text_start,
+                    text_end=word.text_end,
+                    start_s=float(seconds[word.first]),
+                    end_s=float(seconds[word.end]),
+                )
+                for word in aligner.place(phonemes, is_last=number == len(sentences))
+            )
+            yield SpeechChunk(samples, rate_hz, words)
+            spoken_samples += len(samples)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        del self._session, self._piper
+
+    def _sentences(self, text: str) -> list[Sequence[str]]:
+        """Phonemes of each sentence."""
+        if not _is_speakable(text):
+            return []
+        known = self._piper.config.phoneme_id_map
+        sentences = ([phoneme for phoneme in each if phoneme in known] for each in self._piper.phonemize(text))
+        return [piece for each in sentences for piece in _pieces(each) if any(map(is_sound, piece))]
+
+    def _phonemise_word(self, word: str) -> list[str]:
+        return [phoneme for sentence in self._piper.phonemize(word) for phoneme in sentence]
+
+    def _speak(self, phonemes: Sequence[str], speed: float) -> tuple[Samples, NDArray[np.int64]]:
+        """A sentence's audio, and where in it each phoneme begins: ``int64, (p + 1,)``, samples; the last ends it."""
+        config = self._piper.config
+        symbols = config.phoneme_id_map
+        pad = symbols[_PAD]
+        ids = [*symbols[_START], *pad]
+        places: list[int] = []
+        for phoneme in phonemes:
+            places.append(len(ids))
+            ids += [*symbols[phoneme], *pad]
+        places.append(len(ids))
+        ids += symbols[_END]
+        inputs: dict[str, NDArray[Any]] = {
+            "input": np.array([ids], dtype=np.int64),
+            "input_lengths": np.array([len(ids)], dtype=np.int64),
+            "scales": np.array([config.noise_scale, config.length_scale / speed, config.noise_w_scale], np.float32),
+        }
+        if config.num_speakers > 1:
+            inputs["sid"] = np.zeros(1, dtype=np.int64)
+        audio, frames = self._session.run(("output", self._durations), inputs)
+        samples = audio.reshape(-1)
+        ends = np.cumsum(frames.reshape(-1)).astype(np.int64)
+        samples_per_frame = len(samples) // ends[-1]
+        return _at_full_scale(samples), ends[np.array(places) - 1] * samples_per_frame
+
+
+def read_voice(model_dir: Path) -> Voice:
+    """The voice in a folder, without loading it. Its id is the file's name, as in ``en_US-joe-medium``.
+
+    Raises:
+        SpeechError: ``model_corrupt``.
+    """
+    path = _graph_path(model_dir)
+    try:
+        config = msgspec.json.decode(path.with_name(path.name + ".json").read_bytes(), type=_VoiceFile)
+    except (OSError, msgspec.DecodeError):
+        raise _corrupt(model_dir) from None
+    language, _, rest = path.stem.partition("-")
+    return Voice(
+        id=path.stem,
+        model=model_dir.name,
+        language=language.replace("_", "-"),
+        sample_rate_hz=config.audio.sample_rate,
+        name=rest.partition("-")[0],
+    )
+
+
+class _Audio(msgspec.Struct, frozen=True):
+    sample_rate: int
+
+
+class _VoiceFile(msgspec.Struct, frozen=True):
+    audio: _Audio
+
+
+def _import_piper() -> Any:  # noqa: ANN401 (a module; piper's own types are used where they matter)
+    try:
+        import piper  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError:
+        raise SpeechError(
+            ErrorCode.MISSING_EXTRA, "Piper voices need piper-tts. Run: pip install 'antiphon[piper]'"
+        ) from None
+    return piper
+
+
+def _graph_path(model_dir: Path) -> Path:
+    graphs = list(model_dir.glob("*.onnx"))
+    if len(graphs) != 1:
+        raise _corrupt(model_dir)
+    return graphs[0]
+
+
+def _corrupt(model_dir: Path) -> SpeechError:
+    return SpeechError(
+        ErrorCode.MODEL_CORRUPT,
+        f"The files of the model {model_dir.name} are not those of a Piper voice. "
+        f"Run: antiphon models pull {model_dir.name} --force",
+        param="model",
+    )
+
+
+def _is_speakable(text: str) -> bool:
+    """Whether there is more than white space and punctuation: letters, digits or symbols."""
+    return any(unicodedata.category(character)[0] in "LNS" for character in text)
+
+
+def _pieces(phonemes: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A sentence in pieces that are not too long, cut at spaces where there are any."""
+    while len(phonemes) > _MAX_PHONEMES:
+        spaces = [index for index in range(1, _MAX_PHONEMES) if phonemes[index] == " "]
+        cut = spaces[-1] if spaces else _MAX_PHONEMES
+        yield phonemes[:cut]
+        phonemes = phonemes[cut:]
+    yield phonemes
+
+
+def _at_full_scale(samples: NDArray[np.float32]) -> Samples:
+    """As Piper does with each sentence: the loudest sample becomes 1."""
+    peak = max(float(np.abs(samples).max(initial=0.0)), 1e-8)
+    return np.clip(samples / peak, -1.0, 1.0).astype(np.float32)

@@ -1,0 +1,264 @@
+"""Whisper by faster-whisper (CTranslate2).
+
+What is recognised is exactly what ``WhisperModel.transcribe`` gives for the same options. Three things are decided
+here. Text of one 30 s window never primes the next (``condition_on_previous_text=False``): the chief cause of loops.
+Audio too short or too faint to hold speech is not shown to the model, which would hear “you” in digital silence. And
+hot words and prompt together are kept within what the model can read. Everything else that guards against invented
+text is Whisper's own: no-speech probability, mean log-probability, compression ratio, raised temperatures.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import ctranslate2
+import faster_whisper
+import numpy as np
+from faster_whisper.transcribe import Segment as WhisperSegment
+from faster_whisper.transcribe import TranscriptionInfo
+
+from engines.base import AsrJob, AsrOptions, Cancellation
+from schemas.audio import SESSION_RATE_HZ, Samples
+from schemas.errors import ErrorCode, SpeechError
+from schemas.transcripts import AsrTask, LanguageGuess, Segment, Transcript, Word
+
+# Neither is typed throughout.
+_ct2: Any = ctranslate2
+_fw: Any = faster_whisper
+
+_TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Tried in turn while decoding fails Whisper's quality checks (Radford et al. 2022, §4.5)."""
+_MIN_SAMPLES: Final = SESSION_RATE_HZ // 10
+"""100 ms: shorter than any word."""
+_MIN_PEAK: Final = 4 / 32_768
+"""Four steps of 16-bit audio (-78 dBFS): dither and rounding noise lie below, the faintest usable speech above."""
+_MAX_PROMPT_TOKENS: Final = 223
+"""Half of Whisper's 448 positions, less one for the marker before the prompt: the rest is for the answer."""
+_UNDETERMINED: Final = "und"
+"""Language of a transcript without speech, if the caller named none (ISO 639-2)."""
+
+
+class WhisperAsr:
+    """Speech recognition with a Whisper model in CTranslate2 format.
+
+    Args:
+        model_dir: Folder with ``model.bin``, ``config.json``, ``tokenizer.json`` and the vocabulary.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        compute_type: ``default`` (as the weights are stored), ``auto`` (the fastest here), or any type CTranslate2
+            has on the device, such as ``int8`` or ``float16``.
+        cpu_threads: Threads one transcription computes with on a CPU; 0 leaves it to CTranslate2.
+        num_workers: Transcriptions computed at once, for calls from several threads.
+
+    Raises:
+        SpeechError: ``invalid_setting`` for a device or compute type this machine lacks, ``model_corrupt`` if files
+            are missing.
+    """
+
+    thread_safe = True
+    """Calls beyond ``num_workers`` wait for a worker."""
+
+    def __init__(
+        self,
+        model_dir: Path,
+        *,
+        device: str = "auto",
+        compute_type: str = "default",
+        cpu_threads: int = 0,
+        num_workers: int = 1,
+    ) -> None:
+        # Without these two faster-whisper would go and look for them on a model hub.
+        if not all((model_dir / name).is_file() for name in ("model.bin", "tokenizer.json")):
+            raise SpeechError(
+                ErrorCode.MODEL_CORRUPT,
+                f"Files of the model {model_dir.name} are missing. Run: antiphon models pull {model_dir.name} --force",
+                param="model",
+            )
+        kind, index = _parse_device(device)
+        _check_compute_type(compute_type, kind, index)
+        self._model: Any = _fw.WhisperModel(
+            str(model_dir),
+            device=kind,
+            device_index=index,
+            compute_type=compute_type,
+            cpu_threads=cpu_threads,
+            num_workers=num_workers,
+            local_files_only=True,
+        )
+        self.languages: frozenset[str] = frozenset(self._model.supported_languages)
+
+    def transcribe(self, jobs: Sequence[AsrJob]) -> list[Transcript | SpeechError]:
+        """One result a job, in order; see :class:`engines.base.Asr`.
+
+        Rows that fail hold ``unsupported_language``, ``invalid_request`` (translation by an English-only model),
+        ``invalid_audio`` (samples that are no numbers) or ``cancelled``, which is looked for before each step of the
+        model: encoding a 30 s window, decoding it at one temperature, placing its words.
+        """
+        return [self._row(job) for job in jobs]
+
+    def detect_language(self, samples: Sequence[Samples]) -> list[list[LanguageGuess]]:
+        """Candidates for each piece of 16 kHz audio, from its first 30 s, most probable first."""
+        return [self._guess_language(piece) for piece in samples]
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._model.model.unload_model()
+        del self._model
+
+    def _row(self, job: AsrJob) -> Transcript | SpeechError:
+        try:
+            return self._transcribe(job)
+        except SpeechError as error:
+            return error
+
+    def _transcribe(self, job: AsrJob) -> Transcript:
+        job.cancellation.check()
+        self._check_options(job.options)
+        duration_s = len(job.samples) / SESSION_RATE_HZ
+        if not _may_hold_speech(job.samples):
+            language = job.options.language or _UNDETERMINED
+            return Transcript("", language, 1.0 if job.options.language else 0.0, duration_s)
+        found, info = self._decode(job)
+        segments: list[Segment] = []
+        for one in found:  # lazy: windows are decoded as this goes on
+            job.cancellation.check()
+            segments.append(_segment(one, duration_s))
+            if job.on_segment is not None:
+                job.on_segment(segments[-1])
+        text = "".join(segment.text for segment in segments).strip()
+        return Transcript(text, info.language, float(info.language_probability), duration_s, tuple(segments))
+
+    def _decode(self, job: AsrJob) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:
+        options = job.options
+        # A copy of the wrapper alone: the weights are one and the same.
+        model = copy.copy(self._model)
+        model.model = _Cancellable(self._model.model, job.cancellation)
+        hotwords = ", ".join(options.hotwords) or None
+        return model.transcribe(
+            job.samples,
+            language=options.language,
+            task=options.task.value,
+            beam_size=options.beam_size,
+            temperature=_TEMPERATURES if options.temperature == 0.0 else (options.temperature,),
+            condition_on_previous_text=False,
+            initial_prompt=self._prompt(options.prompt, hotwords),
+            hotwords=hotwords,
+            word_timestamps=options.word_times,
+            vad_filter=options.vad_filter,
+        )
+
+    def _prompt(self, prompt: str | None, hotwords: str | None) -> str | list[int] | None:
+        """The prompt; its end, in tokens, where hot words leave no room for all of it."""
+        if not prompt or hotwords is None:
+            return prompt or None
+        room = max(0, _MAX_PROMPT_TOKENS - len(self._tokens(hotwords)))
+        tokens = self._tokens(prompt)
+        return tokens[max(0, len(tokens) - room) :]
+
+    def _tokens(self, text: str) -> list[int]:
+        return self._model.hf_tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
+
+    def _guess_language(self, samples: Samples) -> list[LanguageGuess]:
+        if len(self.languages) == 1:
+            return [LanguageGuess(language, 1.0) for language in self.languages]
+        candidates: list[tuple[str, float]] = self._model.detect_language(samples)[2]
+        guesses = [LanguageGuess(language, probability) for language, probability in candidates]
+        return sorted(guesses, key=lambda guess: -guess.probability)
+
+    def _check_options(self, options: AsrOptions) -> None:
+        if options.language is not None and options.language not in self.languages:
+            raise SpeechError(
+                ErrorCode.UNSUPPORTED_LANGUAGE,
+                f"This model does not recognise the language {options.language[:16]!r}. "
+                f"Leave it out to have it detected, or choose one of: {', '.join(sorted(self.languages))}.",
+                param="language",
+            )
+        if options.task is AsrTask.TRANSLATE and len(self.languages) == 1:
+            raise SpeechError(
+                ErrorCode.INVALID_REQUEST,
+                "This model knows English only, so it cannot translate into it. Choose a multilingual model.",
+                param="task",
+            )
+
+
+class _Cancellable:
+    """A CTranslate2 model that looks for cancellation before each step it is asked to take."""
+
+    def __init__(self, model: Any, cancellation: Cancellation) -> None:  # noqa: ANN401 (an untyped extension class)
+        self._model = model
+        self._cancellation = cancellation
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the model has)
+        self._cancellation.check()
+        return getattr(self._model, name)
+
+
+def _may_hold_speech(samples: Samples) -> bool:
+    """Whether it is worth asking the model.
+
+    Raises:
+        SpeechError: ``invalid_audio`` for NaN and infinite samples.
+    """
+    if len(samples) < _MIN_SAMPLES:
+        return False
+    peak = float(np.abs(samples).max())
+    if not np.isfinite(peak):
+        raise SpeechError(ErrorCode.INVALID_AUDIO, "The audio holds values that are not numbers.", param="audio")
+    return peak >= _MIN_PEAK
+
+
+def _segment(one: WhisperSegment, duration_s: float) -> Segment:
+    """Times are kept inside the audio: Whisper's may point into the silence its window is filled up with."""
+    return Segment(
+        id=one.id,
+        text=one.text,
+        start_s=min(float(one.start), duration_s),
+        end_s=min(float(one.end), duration_s),
+        avg_logprob=float(one.avg_logprob),
+        compression_ratio=float(one.compression_ratio),
+        no_speech_prob=float(one.no_speech_prob),
+        temperature=float(one.temperature or 0.0),
+        seek=one.seek,
+        tokens=tuple(one.tokens),
+        words=tuple(
+            Word(
+                text=word.word.strip(),
+                start_s=min(float(word.start), duration_s),
+                end_s=min(float(word.end), duration_s),
+                probability=float(word.probability),
+            )
+            for word in one.words or ()
+        ),
+    )
+
+
+def _parse_device(device: str) -> tuple[str, int]:
+    """CTranslate2's kind of device and index."""
+    kind, _, index = device.partition(":")
+    if kind not in {"auto", "cpu", "cuda"} or (index and (kind != "cuda" or not index.isdecimal())):
+        raise SpeechError(
+            ErrorCode.INVALID_SETTING,
+            f"There is no device {device!r}. Write auto, cpu, cuda or cuda:N.",
+            param="device",
+        )
+    devices: int = _ct2.get_cuda_device_count()
+    if kind == "cuda" and int(index or 0) >= devices:
+        raise SpeechError(
+            ErrorCode.INVALID_SETTING,
+            f"There is no CUDA device {index or 0}: CTranslate2 sees {devices}. Choose device auto or cpu.",
+            param="device",
+        )
+    return kind, int(index or 0)
+
+
+def _check_compute_type(compute_type: str, kind: str, index: int) -> None:
+    supported: set[str] = _ct2.get_supported_compute_types(kind, index)
+    if compute_type not in supported | {"default", "auto"}:
+        raise SpeechError(
+            ErrorCode.INVALID_SETTING,
+            f"This device does not compute in {compute_type!r}. "
+            f"Choose default, auto or one of: {', '.join(sorted(supported))}.",
+            param="compute_type",
+        )
