@@ -44,7 +44,7 @@ class EngineHost:
     """Runs engines for many callers. An async context manager; all methods are called on the event loop.
 
     Args:
-        engines: By name: from :func:`installed_engines` or ``engines.fake.fake_engines``.
+        engines: By name: from :func:`engines.installed.installed_engines` or :func:`engines.fake.fake_engines`.
         settings: How to run them.
         clock: Seconds, monotonic; for keep-alive.
         sleep: Waits seconds; for keep-alive.
@@ -168,8 +168,8 @@ class EngineHost:
     ) -> AsyncGenerator[AsyncIterator[SpeechChunk]]:
         """The speech of a text, as it is made.
 
-        ``deadline_s`` is when the work must have begun. The engine runs only a few chunks ahead of the consumer;
-        leaving the context stops it.
+        ``deadline_s`` is when the work must have begun. The engine runs a bounded number of chunks ahead of the
+        consumer; leaving the context stops it.
 
         Raises:
             SpeechError: On entering or while iterating: ``unknown_voice``, ``model_not_installed``, ``overloaded``,
@@ -255,22 +255,15 @@ class EngineHost:
 
     def models(self) -> tuple[ModelStatus, ...]:
         """Every model this server knows, in the order of the catalog."""
-        return tuple(
-            ModelStatus(
-                name=slot.name,
-                kind=slot.spec.kind,
-                engine=slot.spec.engine,
-                title=slot.spec.title,
-                licence=slot.spec.licence,
-                languages=slot.spec.languages,
-                sample_rate_hz=slot.spec.sample_rate_hz,
-                installed=slot.spec.installed,
-                loaded=slot.loaded,
-                resident_bytes=slot.resident_bytes,
-                default=slot is self._default(slot.spec.kind),
-            )
-            for slot in self._slots.values()
-        )
+        return tuple(self._status(slot) for slot in self._slots.values())
+
+    def model(self, kind: ModelKind, name: str | None) -> ModelStatus:
+        """The installed model of that name and kind; of no name, the default of the kind.
+
+        Raises:
+            SpeechError: ``unknown_model`` or ``model_not_installed``.
+        """
+        return self._status(self._slot(kind, name))
 
     def stats(self) -> tuple[SchedulerStats, ...]:
         """What each engine has done and is doing."""
@@ -310,6 +303,21 @@ class EngineHost:
             load_timeout_s=self._settings.load_timeout_s,
             max_waiting=max_queued,
             clock=self._clock,
+        )
+
+    def _status(self, slot: EngineSlot) -> ModelStatus:
+        return ModelStatus(
+            name=slot.name,
+            kind=slot.spec.kind,
+            engine=slot.spec.engine,
+            title=slot.spec.title,
+            licence=slot.spec.licence,
+            languages=slot.spec.languages,
+            sample_rate_hz=slot.spec.sample_rate_hz,
+            installed=slot.spec.installed,
+            loaded=slot.loaded,
+            resident_bytes=slot.resident_bytes,
+            default=slot is self._default(slot.spec.kind),
         )
 
     def _installed_voices(self) -> list[Voice]:

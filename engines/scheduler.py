@@ -35,6 +35,8 @@ _SMOOTHING: Final = 0.2
 """Weight of the newest job in the mean service time: about the last ten jobs count."""
 _UNMEASURED_RETRY_S: Final = 1.0
 _RETRY_BOUNDS_S: Final = (0.1, 60.0)
+_AHEAD_ITEMS: Final = 64
+"""More than a sentence has pieces: whoever plays in real time must not hold the engine for so long."""
 _STOP_GRACE_S: Final = 1.0
 """At shutdown, how long a job that was asked to stop is waited for."""
 
@@ -213,7 +215,7 @@ class Scheduler:
         cancellation: Cancellation,
         priority: Priority,
         deadline_s: float | None = None,
-        buffer_items: int = 4,
+        buffer_items: int = _AHEAD_ITEMS,
     ) -> AsyncGenerator[AsyncIterator[T]]:
         """Run ``produce(emit)`` on a worker thread and iterate over what it emits.
 

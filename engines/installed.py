@@ -1,0 +1,156 @@
+"""The engines of the catalog, on the models of this machine.
+
+An adapter is imported when its engine is loaded: a server that speaks with one library does not pay for the others.
+"""
+
+# ruff: noqa: PLC0415  (the imports below, inside functions, are the lazy ones)
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import structlog
+from msgspec import Meta, Struct
+
+from engines.base import Engine
+from engines.models.catalog import ModelEntry
+from engines.models.store import ModelStore
+from engines.spec import EngineSpec, HostSettings
+from schemas.errors import ErrorCode, SpeechError
+from schemas.models import ModelKind
+from schemas.speech import Voice
+
+log = structlog.get_logger("antiphon.engines")
+
+_MAX_AUTO_WORKERS: Final = 4
+"""Each worker of recognition has buffers of its own; more are for those who ask for them."""
+
+
+def installed_engines(store: ModelStore, settings: HostSettings) -> dict[str, EngineSpec]:
+    """Every model of the catalog that there is an adapter for, installed or not, in the catalog's order.
+
+    Blocks: it looks at the models' files, and reads those that describe voices.
+    """
+    return {entry.name: _spec(entry, store, settings) for entry in store.catalog if entry.engine in _ADAPTERS}
+
+
+def _spec(entry: ModelEntry, store: ModelStore, settings: HostSettings) -> EngineSpec:
+    kind = ModelKind(entry.kind.value)
+    adapter = _ADAPTERS[entry.engine]
+    installed = store.installed(entry.name)
+    workers = {ModelKind.ASR: _asr_workers(settings), ModelKind.TTS: settings.tts_workers}
+    return EngineSpec(
+        kind=kind,
+        engine=entry.engine,
+        title=entry.title,
+        licence=entry.licence,
+        languages=entry.languages,
+        sample_rate_hz=entry.sample_rate_hz,
+        voices=_piper_voices(entry, store) if installed and entry.engine == "piper" else (),
+        workers=workers.get(kind, 1),
+        installed=installed,
+        default=entry.default,
+        load=partial(_load, entry.name, adapter, store, settings),
+    )
+
+
+def _load(name: str, adapter: _Adapter, store: ModelStore, settings: HostSettings) -> Engine:
+    return adapter(store.path(name), settings)
+
+
+def _whisper(folder: Path, settings: HostSettings) -> Engine:
+    from engines.whisper import WhisperAsr
+
+    workers = _asr_workers(settings)
+    return WhisperAsr(
+        folder,
+        device=settings.device,
+        compute_type=settings.compute_type,
+        cpu_threads=settings.cpu_threads or max(1, _cores() // workers),
+        num_workers=workers,
+    )
+
+
+def _piper(folder: Path, _: HostSettings) -> Engine:
+    try:
+        from engines.piper import PiperTts
+    except ImportError as error:
+        message = "Piper voices need an extra. Run: pip install 'antiphon[piper]'"
+        raise SpeechError(ErrorCode.MISSING_EXTRA, message) from error
+    return PiperTts(folder)
+
+
+def _silero(folder: Path, _: HostSettings) -> Engine:
+    from engines.silero import SileroVad
+
+    return SileroVad(folder)
+
+
+def _smart_turn(folder: Path, _: HostSettings) -> Engine:
+    from engines.smart_turn import SmartTurn
+
+    return SmartTurn(folder)
+
+
+_Adapter = Callable[[Path, HostSettings], Engine]
+_ADAPTERS: Final[dict[str, _Adapter]] = {
+    "whisper": _whisper,
+    "piper": _piper,
+    "silero": _silero,
+    "smart_turn": _smart_turn,
+}
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _asr_workers(settings: HostSettings) -> int:
+    # At least two, so that a turn need not wait for a file.
+    return settings.asr_workers or min(max(_cores(), 2), _MAX_AUTO_WORKERS)
+
+
+class _PiperAudio(Struct, frozen=True):
+    sample_rate: Annotated[int, Meta(gt=0)]
+
+
+class _PiperLanguage(Struct, frozen=True):
+    code: str
+    """As in ``en_US``."""
+
+
+class _PiperVoiceFile(Struct, frozen=True):
+    """What is read of ``NAME.onnx.json``, the file beside each Piper voice."""
+
+    audio: _PiperAudio
+    language: _PiperLanguage
+    dataset: str = ""
+
+
+def _piper_voices(entry: ModelEntry, store: ModelStore) -> tuple[Voice, ...]:
+    """A damaged model has no voices; whoever asks for it by name is told what to do about it."""
+    suffix = ".onnx.json"
+    try:
+        folder = store.path(entry.name)
+        files = [file.path for file in entry.files if file.path.endswith(suffix)]
+        described = {path: msgspec.json.decode((folder / path).read_bytes(), type=_PiperVoiceFile) for path in files}
+    except (SpeechError, OSError, msgspec.DecodeError) as error:
+        log.warning("voices_unreadable", model=entry.name, error=type(error).__name__)
+        return ()
+    return tuple(
+        Voice(
+            id=Path(path).name.removesuffix(suffix),
+            model=entry.name,
+            language=voice.language.code.replace("_", "-"),
+            sample_rate_hz=voice.audio.sample_rate,
+            name=voice.dataset.replace("_", " ").title(),
+        )
+        for path, voice in described.items()
+    )
