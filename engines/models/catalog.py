@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import PurePosixPath
@@ -19,15 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.errors import ErrorCode, SpeechError
-
-
-class ModelKind(StrEnum):
-    """Which of the four engines a model is for."""
-
-    ASR = "asr"
-    TTS = "tts"
-    VAD = "vad"
-    TURN_DETECTOR = "turn_detector"
+from schemas.models import ModelKind
 
 
 class ModelFile(Struct, frozen=True, forbid_unknown_fields=True):

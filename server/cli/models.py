@@ -16,12 +16,13 @@ from rich.table import Table
 from rich.text import Text
 from rich_click import RichGroup
 
-from engines.models.catalog import Catalog, ModelEntry, ModelKind
+from engines.models.catalog import Catalog, ModelEntry
 from engines.models.huggingface import HuggingFaceAccess
 from engines.models.store import Fault, ModelStore, default_root
 from engines.models.weights import OnProgress
 from engines.models.weights import Progress as Fetched
 from schemas.errors import SpeechError
+from schemas.models import ModelKind
 
 
 class _ListedModel(Struct, frozen=True):

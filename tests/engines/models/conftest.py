@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import stamina
 
-from engines.models.catalog import Catalog, ModelEntry, ModelFile, ModelKind, Origin
+from engines.models.catalog import Catalog, ModelEntry, ModelFile, Origin
 from engines.models.huggingface import HuggingFaceAccess
 from engines.models.store import ModelStore
+from schemas.models import ModelKind
 
 CONTENT = {"model.bin": b"weights " * 4_000, "config/voice.json": b'{"rate": 16000}'}
 

@@ -6,8 +6,9 @@ from collections import Counter
 import msgspec
 import pytest
 
-from engines.models.catalog import Catalog, HuggingFaceOrigin, ModelFile, ModelKind, NpmOrigin, PyPiOrigin
+from engines.models.catalog import Catalog, HuggingFaceOrigin, ModelFile, NpmOrigin, PyPiOrigin
 from schemas.errors import ErrorCode, SpeechError
+from schemas.models import ModelKind
 
 A_HASH = "0" * 64
 

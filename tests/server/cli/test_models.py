@@ -9,8 +9,9 @@ import pytest
 import respx
 from click.testing import CliRunner, Result
 
-from engines.models.catalog import Catalog, HuggingFaceOrigin, ModelEntry, ModelFile, ModelKind
+from engines.models.catalog import Catalog, HuggingFaceOrigin, ModelEntry, ModelFile
 from engines.models.store import ModelStore
+from schemas.models import ModelKind
 from server.cli import models as command
 from server.cli.models import models
 
