@@ -1,0 +1,238 @@
+"""The OpenAI audio API: requests and responses by the names its clients use.
+
+Reference: https://platform.openai.com/docs/api-reference/audio, as the ``openai`` Python client 3.x sends it.
+Unknown fields are errors, in forms and in JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from schemas.audio import AudioFormat
+from schemas.models import ModelKind
+
+SPEECH_RATE_HZ: Final = 24_000
+"""What ``response_format=pcm`` means in the OpenAI API; the other formats have the same rate."""
+
+ASR_ALIASES: Final = frozenset(
+    {
+        "whisper-1",
+        "gpt-transcribe",
+        "gpt-4o-transcribe",
+        "gpt-4o-mini-transcribe",
+        "gpt-4o-mini-transcribe-2025-12-15",
+        "gpt-4o-transcribe-diarize",
+    }
+)
+"""Model names of OpenAI that clients send on their own; each means the default recognition model."""
+
+TTS_ALIASES: Final = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"})
+"""The same for synthesis."""
+
+Prompt = Annotated[str, Meta(max_length=10_000)]
+Temperature = Annotated[float, Meta(ge=0.0, le=1.0)]
+TranscriptFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+
+
+class TranscriptionForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The form fields of ``POST /v1/audio/transcriptions`` besides ``file``. Lists may be sent as ``name[]``."""
+
+    model: str | None = None
+    """A model of ``GET /v1/models``, or a name of OpenAI for the default."""
+    language: str | None = None
+    """ISO 639-1; detected when left out."""
+    languages: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    """The languages it may be in; the most probable of them is taken."""
+    prompt: Prompt | None = None
+    response_format: TranscriptFormat = "json"
+    temperature: Temperature = 0.0
+    timestamp_granularities: tuple[Literal["word", "segment"], ...] = ()
+    """For ``verbose_json``; segments are its default."""
+    stream: bool = False
+    keywords: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    """Words to favour."""
+    chunking_strategy: Literal["auto"] | None = None
+    """``auto`` leaves out silence before recognition."""
+
+
+class TranslationForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The form fields of ``POST /v1/audio/translations`` besides ``file``."""
+
+    model: str | None = None
+    prompt: Prompt | None = None
+    response_format: TranscriptFormat = "json"
+    temperature: Temperature = 0.0
+
+
+class DurationUsage(Struct, frozen=True, kw_only=True, tag_field="type", tag="duration"):
+    """How much audio was recognised."""
+
+    seconds: float
+
+
+class TranscriptionLanguage(Struct, frozen=True):
+    """A language that was heard."""
+
+    code: str
+    """ISO 639-1."""
+
+
+class TranscriptionJson(Struct, frozen=True, kw_only=True):
+    """``response_format=json``."""
+
+    text: str
+    languages: tuple[TranscriptionLanguage, ...]
+    usage: DurationUsage
+
+
+class VerboseSegment(Struct, frozen=True, kw_only=True):
+    """A segment in ``verbose_json``; times in seconds."""
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+class VerboseWord(Struct, frozen=True, kw_only=True):
+    """A word in ``verbose_json``; times in seconds."""
+
+    word: str
+    start: float
+    end: float
+
+
+class TranscriptionVerbose(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``response_format=verbose_json``."""
+
+    task: str
+    language: str
+    """ISO 639-1."""
+    duration: float
+    """Seconds."""
+    text: str
+    usage: DurationUsage
+    segments: tuple[VerboseSegment, ...] | None = None
+    words: tuple[VerboseWord, ...] | None = None
+
+
+class TranscriptDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="transcript.text.delta"):
+    """More text; all of them, joined, are the text."""
+
+    delta: str
+
+
+class TranscriptSegment(Struct, frozen=True, kw_only=True, tag_field="type", tag="transcript.text.segment"):
+    """A segment with times in seconds, for ``response_format=verbose_json``."""
+
+    id: str
+    start: float
+    end: float
+    text: str
+
+
+class TranscriptDone(Struct, frozen=True, kw_only=True, tag_field="type", tag="transcript.text.done"):
+    """The end of a streamed transcription."""
+
+    text: str
+    languages: tuple[TranscriptionLanguage, ...]
+    usage: DurationUsage
+
+
+class VoiceRef(Struct, frozen=True, forbid_unknown_fields=True):
+    """A voice as an object."""
+
+    id: str
+
+
+class SpeechRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of ``POST /v1/audio/speech``."""
+
+    input: str
+    model: str | None = None
+    """A synthesis model of ``GET /v1/models``, or a name of OpenAI for the default."""
+    voice: str | VoiceRef | None = None
+    """An id or alias of ``GET /v1/audio/voices``."""
+    instructions: str | None = None
+    """Accepted because clients send it; the voices here have one manner of speaking."""
+    response_format: AudioFormat = AudioFormat.MP3
+    speed: Annotated[float, Meta(ge=0.25, le=4.0)] = 1.0
+    stream_format: Literal["audio", "sse"] = "audio"
+
+
+class TokenUsage(Struct, frozen=True, kw_only=True):
+    """Characters, since no tokens are counted here: of the text, of which speech was made."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+
+
+class SpeechDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="speech.audio.delta"):
+    """More audio, in base64; all of it, joined, is the file."""
+
+    audio: str
+
+
+class SpeechDone(Struct, frozen=True, kw_only=True, tag_field="type", tag="speech.audio.done"):
+    """The end of streamed speech."""
+
+    usage: TokenUsage
+
+
+class VoiceObject(Struct, frozen=True, kw_only=True):
+    """A voice in ``GET /v1/audio/voices``."""
+
+    id: str
+    object: Literal["voice"] = "voice"
+    name: str
+    model: str
+    language: str
+    """BCP 47."""
+    gender: str
+    sample_rate_hz: int
+    aliases: tuple[str, ...]
+    default: bool
+
+
+class VoiceList(Struct, frozen=True, kw_only=True):
+    """``GET /v1/audio/voices``."""
+
+    object: Literal["list"] = "list"
+    data: tuple[VoiceObject, ...]
+
+
+class ModelObject(Struct, frozen=True, kw_only=True):
+    """A model in ``GET /v1/models``: OpenAI's four fields, then ours."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    """Unix time, seconds; always 0, since the catalog keeps no dates."""
+    owned_by: str
+    kind: ModelKind
+    engine: str
+    title: str
+    languages: tuple[str, ...]
+    licence: str
+    installed: bool
+    loaded: bool
+    resident_bytes: int
+    """Growth of the server's memory when the model was loaded; 0 if it is not."""
+    default: bool
+    """Whether it is used where a request names no model."""
+
+
+class ModelList(Struct, frozen=True, kw_only=True):
+    """``GET /v1/models``."""
+
+    object: Literal["list"] = "list"
+    data: tuple[ModelObject, ...]

@@ -1,0 +1,145 @@
+"""Failures on the wire: every error response of the HTTP API has one shape.
+
+The shape is that of the OpenAI API, ``{"error": {"message", "type", "param", "code"}}``, with three more fields:
+``retryable``, ``retry_after_s`` and ``request_id``. Clients of that API ignore what they do not know.
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import structlog
+from litestar import MediaType, Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import Scope
+from msgspec import Struct
+
+from schemas.errors import ERRORS, ErrorCode, SpeechError
+
+_log = structlog.stdlib.get_logger("antiphon.server")
+
+HttpRequest = Request[object, object, State]
+
+
+class ErrorDetail(Struct, frozen=True, kw_only=True):
+    """What went wrong."""
+
+    message: str
+    type: str
+    """``invalid_request_error`` below status 500, else ``server_error``."""
+    param: str | None
+    """The request field at fault."""
+    code: ErrorCode
+    retryable: bool
+    """Whether the same request can succeed later, unchanged."""
+    retry_after_s: float | None = None
+    request_id: str | None = None
+    """Also the header ``X-Request-Id``, and in the server's log."""
+
+
+class ErrorBody(Struct, frozen=True):
+    """The body of every error response."""
+
+    error: ErrorDetail
+
+
+_CODES_BY_STATUS: Final = {
+    400: ErrorCode.INVALID_REQUEST,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    413: ErrorCode.BODY_TOO_LARGE,
+    415: ErrorCode.UNSUPPORTED_CONTENT_TYPE,
+}
+
+
+def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """The error responses of an operation, for the OpenAPI document."""
+    codes = {
+        status: ", ".join(code.value for code, spec in ERRORS.items() if spec.http_status == status)
+        for status in statuses
+    }
+    return {
+        status: ResponseSpec(ErrorBody, description=f"Codes: {names}", generate_examples=False)
+        for status, names in codes.items()
+    }
+
+
+def error_body(error: SpeechError, request_id: str | None = None) -> ErrorBody:
+    """The error as the body of a response, or as data of an ``error`` event in a stream."""
+    return ErrorBody(
+        ErrorDetail(
+            message=error.message,
+            type="invalid_request_error" if error.http_status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error",
+            param=error.param,
+            code=error.code,
+            retryable=error.retryable,
+            retry_after_s=error.retry_after_s,
+            request_id=request_id,
+        )
+    )
+
+
+def error_headers(error: SpeechError) -> dict[str, str]:
+    """Headers that say whether and when to try again.
+
+    OpenAI's clients retry statuses 409 and 5xx on their own unless ``x-should-retry`` says otherwise.
+    """
+    headers = {"x-should-retry": "true" if error.retryable else "false"}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    return headers
+
+
+def speech_error_from(error: Exception, *, method: str, path: str) -> SpeechError:
+    """Any exception as the :class:`SpeechError` that the caller gets to see."""
+    match error:
+        case SpeechError():
+            return error
+        case ValidationException():
+            return _validation_error(error)
+        case HTTPException(status_code=404):
+            return SpeechError(ErrorCode.NOT_FOUND, f"There is no {path} here. See /docs for what there is.")
+        case HTTPException(status_code=405):
+            return SpeechError(
+                ErrorCode.METHOD_NOT_ALLOWED, f"{path} does not take {method}. See /docs for what it takes."
+            )
+        case HTTPException(status_code=413):
+            return SpeechError(ErrorCode.BODY_TOO_LARGE, "The body is larger than this server takes.")
+        case HTTPException(status_code=status, detail=detail) if status in _CODES_BY_STATUS:
+            return SpeechError(_CODES_BY_STATUS[HTTPStatus(status)], detail)
+        case _:
+            return SpeechError(
+                ErrorCode.INTERNAL, "Something failed inside the server. Its log has the details, by request id."
+            )
+
+
+def _validation_error(error: ValidationException) -> SpeechError:
+    # Of path and query parameters; bodies are decoded in server.http.bodies.
+    problems = cast("list[dict[str, str]]", error.extra or [])
+    if not problems:
+        return SpeechError(ErrorCode.INVALID_REQUEST, error.detail)
+    text = "; ".join(f"{problem.get('key')}: {problem.get('message')}" for problem in problems)
+    return SpeechError(ErrorCode.INVALID_REQUEST, f"{text}.", param=problems[0].get("key"))
+
+
+def request_id_of(scope: Scope) -> str | None:
+    """The id that the front door gave to this request."""
+    return cast("dict[str, Any]", scope).get("state", {}).get("request_id")
+
+
+def handle_error(request: HttpRequest, error: Exception) -> Response[ErrorBody]:
+    """Litestar's exception handler for everything."""
+    failure = speech_error_from(error, method=request.method, path=request.url.path)
+    if failure.code is ErrorCode.INTERNAL:
+        _log.error("request_failed", exc_info=error)
+    return Response(
+        error_body(failure, request_id_of(request.scope)),
+        status_code=failure.http_status,
+        headers=error_headers(failure),
+        media_type=MediaType.JSON,
+    )

@@ -1,0 +1,134 @@
+"""What every request passes before it is routed: its id, the host check, the body's deadline, its log line.
+
+Litestar runs its middleware after routing, so that a request without a route, or one with a foreign ``Host``, would
+be neither counted nor logged by one. This is plain ASGI around all of it.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import anyio
+import structlog
+from litestar import Request
+from litestar.datastructures import Headers
+from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
+
+from schemas.errors import ERRORS, ErrorCode, SpeechError
+from server.errors import HttpRequest, handle_error
+from server.http.hosts import HostPolicy
+from server.http.streams import as_asgi
+from server.metrics import HttpMetrics
+
+_log = structlog.stdlib.get_logger("antiphon.server")
+
+UNROUTED: Final = "(unrouted)"
+_QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_POLICY_VIOLATION: Final = 1008
+"""WebSocket close code, RFC 6455 section 7.4.1. Before the handshake is accepted it becomes an HTTP 403."""
+_CLIENT_GONE_STATUS: Final = ERRORS[ErrorCode.CANCELLED].http_status
+
+
+class FrontDoor:
+    """ASGI application around another.
+
+    Args:
+        app: The application inside.
+        hosts: Who may come in.
+        metrics: Counts requests.
+        body_timeout_s: Seconds in which a request's body must have arrived.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: HostPolicy, metrics: HttpMetrics, body_timeout_s: float) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._metrics = metrics
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request or WebSocket."""
+        request_id = uuid.uuid4().hex
+        # Litestar's scopes are typed dicts whose unions strict typing cannot see through; a scope is a mapping.
+        fields = cast("dict[str, Any]", scope)
+        fields.setdefault("state", {})["request_id"] = request_id
+        exchange = _Exchange(request_id, send)
+        started_s = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id), self._metrics.in_progress():
+            try:
+                await self._admit(scope, receive, exchange.send)
+            finally:
+                duration_s = time.perf_counter() - started_s
+                self._record(fields, exchange.status, duration_s)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers.from_scope(scope)
+        try:
+            self._hosts.check(headers.get("host", ""), headers.get("origin"))
+        except SpeechError as error:
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.message})
+                return
+            request: HttpRequest = Request(scope, receive, send)
+            await as_asgi(handle_error(request, error), request)(scope, receive, send)
+            return
+        if scope["type"] == "http":
+            receive = _with_body_deadline(receive, self._body_timeout_s)
+        await self._app(scope, receive, send)
+
+    def _record(self, scope: Mapping[str, Any], status: int | None, duration_s: float) -> None:
+        route = str(scope.get("path_template") or UNROUTED)
+        if scope["type"] == "websocket":
+            method, status = "WEBSOCKET", status or 101
+        else:
+            method, status = scope["method"], status or _CLIENT_GONE_STATUS
+        self._metrics.observe(method=method, route=route, status=status, duration_s=duration_s)
+        fields: dict[str, object] = {
+            "method": method,
+            "route": route,
+            "status": int(status),
+            "duration_ms": round(duration_s * 1_000, 1),
+        }
+        if session_id := scope.get("path_params", {}).get("session_id"):
+            fields["session_id"] = session_id
+        log = _log.debug if route in _QUIET_ROUTES else _log.info
+        log("request", **fields)
+
+
+class _Exchange:
+    """Adds the request id to the response and remembers its status."""
+
+    def __init__(self, request_id: str, send: Send) -> None:
+        self._request_id = request_id
+        self._send = send
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self._request_id.encode())]
+        elif message["type"] == "websocket.close" and self.status is None:
+            self.status = message["code"]
+        await self._send(message)
+
+
+def _with_body_deadline(receive: Receive, timeout_s: float) -> Receive:
+    # uvicorn has no deadline for the body of a request: one byte a second would hold a connection for ever.
+    deadline_s = anyio.current_time() + timeout_s
+    complete = False
+
+    async def receive_in_time() -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        nonlocal complete
+        if complete:
+            return await receive()
+        with anyio.move_on_at(deadline_s):
+            message = await receive()
+            complete = not message.get("more_body", False)
+            return message
+        raise SpeechError(
+            ErrorCode.DEADLINE_EXCEEDED, f"The body of the request did not arrive within {timeout_s:g} s."
+        )
+
+    return receive_in_time

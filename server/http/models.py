@@ -1,0 +1,65 @@
+"""``GET /v1/models``, as the OpenAI clients know it, with the state of each model."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from engines.host import EngineHost
+from schemas.errors import ErrorCode, SpeechError
+from schemas.models import ModelStatus
+from schemas.openai import ModelList, ModelObject
+from server.errors import error_responses
+
+
+@get(
+    "/v1/models",
+    operation_id="listModels",
+    summary="List the models",
+    tags=["models"],
+    responses=error_responses(403),
+    sync_to_thread=False,
+)
+def list_models(host: NamedDependency[EngineHost]) -> ModelList:
+    """Every model of the catalog, installed or not."""
+    return ModelList(data=tuple(_described(status) for status in host.models()))
+
+
+@get(
+    "/v1/models/{name:str}",
+    operation_id="retrieveModel",
+    summary="One model",
+    tags=["models"],
+    responses=error_responses(403, 404),
+    sync_to_thread=False,
+)
+def retrieve_model(host: NamedDependency[EngineHost], name: FromPath[str]) -> ModelObject:
+    """One model of the catalog."""
+    for status in host.models():
+        if status.name == name:
+            return _described(status)
+    known = ", ".join(status.name for status in host.models())
+    raise SpeechError(ErrorCode.UNKNOWN_MODEL, f"There is no model of that name; there are: {known}.", param="model")
+
+
+def _described(status: ModelStatus) -> ModelObject:
+    return ModelObject(
+        id=status.name,
+        created=0,
+        owned_by=status.engine,
+        kind=status.kind,
+        engine=status.engine,
+        title=status.title,
+        languages=status.languages,
+        licence=status.licence,
+        installed=status.installed,
+        loaded=status.loaded,
+        resident_bytes=status.resident_bytes,
+        default=status.default,
+    )
+
+
+ROUTES: Final = (list_models, retrieve_model)

@@ -1,0 +1,56 @@
+"""Structured logs: one line an event, on stderr, to read or as JSON.
+
+Events carry ids, counts and durations; never transcripts, texts, audio, query strings or headers.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from typing import Final
+
+import structlog
+from structlog.typing import Processor
+
+from server.settings import LogSettings
+
+_SHARED: Final[tuple[Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+
+
+def configure_logs(settings: LogSettings) -> None:
+    """Send our events and those of libraries through one formatter. Once a process, before anything is logged."""
+    if settings.format == "json":
+        renderers: list[Processor] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    else:
+        renderers = [structlog.dev.ConsoleRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": list(_SHARED),
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+    }
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"structlog": formatter},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
+            # Libraries say little of use below warnings, and uvicorn's own access log has raw paths.
+            "root": {"handlers": ["stderr"], "level": "WARNING"},
+            "loggers": {"antiphon": {"level": settings.level.upper()}, "uvicorn.access": {"level": "CRITICAL"}},
+        }
+    )

@@ -1,0 +1,109 @@
+"""Prometheus metrics, in a registry of their own for each application.
+
+Litestar's Prometheus middleware keeps its metrics in one registry a process and sees only requests that were
+routed; hence prometheus_client directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from engines.host import EngineHost
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
+"""Others count as one: the method is the client's text, and a label must not grow without bound."""
+_DURATION_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class HttpMetrics:
+    """Counts requests by route template, never by path."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "antiphon_http_requests_total", "HTTP requests", ["method", "route", "status"], registry=registry
+        )
+        self._durations_s = Histogram(
+            "antiphon_http_request_duration_seconds",
+            "Time from the request's first byte to the response's last",
+            ["method", "route"],
+            buckets=_DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self._in_progress = Gauge("antiphon_http_requests_in_progress", "HTTP requests in progress", registry=registry)
+
+    @contextmanager
+    def in_progress(self) -> Generator[None]:
+        """Count a request as running inside the block."""
+        with self._in_progress.track_inprogress():
+            yield
+
+    def observe(self, *, method: str, route: str, status: int, duration_s: float) -> None:
+        """Count a finished request."""
+        method = method if method in _METHODS else "OTHER"
+        self._requests.labels(method, route, str(status)).inc()
+        self._durations_s.labels(method, route).observe(duration_s)
+
+
+class EngineMetrics(Collector):
+    """Reads the engines' state when it is asked for."""
+
+    def __init__(self, host: EngineHost) -> None:
+        self._host = host
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge a property and model."""
+        loaded = GaugeMetricFamily("antiphon_model_loaded", "Whether the model is in memory", labels=["model", "kind"])
+        resident = GaugeMetricFamily(
+            "antiphon_model_resident_bytes", "Memory growth when the model was loaded", labels=["model", "kind"]
+        )
+        for model in self._host.models():
+            loaded.add_metric([model.name, model.kind], float(model.loaded))
+            resident.add_metric([model.name, model.kind], float(model.resident_bytes or 0))
+        yield loaded
+        yield resident
+        yield from self._scheduling()
+
+    def _scheduling(self) -> Iterator[Metric]:
+        stats = self._host.stats()
+        for name, text, now in (
+            ("queued", "Jobs that wait for the engine", [stat.queued for stat in stats]),
+            ("running", "Jobs that the engine works on", [stat.running for stat in stats]),
+        ):
+            gauge = GaugeMetricFamily(f"antiphon_engine_{name}", text, labels=["model"])
+            for stat, value in zip(stats, now, strict=True):
+                gauge.add_metric([stat.name], value)
+            yield gauge
+        jobs = CounterMetricFamily("antiphon_engine_jobs", "Jobs by how they ended", labels=["model", "outcome"])
+        service_s = SummaryMetricFamily(
+            "antiphon_engine_service_seconds", "Time that jobs held a worker", labels=["model"]
+        )
+        wait_s = SummaryMetricFamily(
+            "antiphon_engine_wait_seconds", "Time that jobs waited for a worker", labels=["model"]
+        )
+        for stat in stats:
+            for outcome in ("completed", "failed", "cancelled", "rejected", "expired"):
+                jobs.add_metric([stat.name, outcome], getattr(stat, outcome))
+            worked = stat.completed + stat.failed
+            service_s.add_metric([stat.name], worked, stat.service_s_sum)
+            wait_s.add_metric([stat.name], worked, stat.wait_s_sum)
+        yield from (jobs, service_s, wait_s)
+
+
+class Metrics:
+    """Everything ``/metrics`` shows."""
+
+    def __init__(self, host: EngineHost) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self.http = HttpMetrics(self._registry)
+        self._registry.register(EngineMetrics(host))
+
+    def exposition(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self._registry)

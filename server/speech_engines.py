@@ -1,0 +1,67 @@
+"""Engines and decoder as the settings want them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engines.codec.decoder import DecodeLimits, Decoder
+from engines.fake import fake_engines
+from engines.host import EngineHost
+from engines.installed import installed_engines
+from engines.models.catalog import Catalog
+from engines.models.store import ModelStore, default_root
+from engines.spec import HostSettings
+from schemas.errors import ErrorCode, SpeechError
+from server.settings import Settings
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """Where the weights are."""
+    root = Path(settings.models.dir) if settings.models.dir else default_root()
+    return ModelStore(root, Catalog.load())
+
+
+def engine_host(settings: Settings) -> EngineHost:
+    """The engines of the catalog, on the models that are installed.
+
+    Raises:
+        SpeechError: ``invalid_setting`` if the settings name a model or voice that is not there.
+    """
+    host_settings = _host_settings(settings)
+    host = EngineHost(installed_engines(model_store(settings), host_settings), host_settings)
+    _check_names(host)
+    return host
+
+
+def fake_host(settings: Settings) -> EngineHost:
+    """Engines without weights, for tests of everything around them."""
+    return EngineHost(fake_engines(), _host_settings(settings))
+
+
+def decoder(settings: Settings) -> Decoder:
+    """The decoder of uploads."""
+    limits = settings.limits
+    return Decoder(DecodeLimits(max_duration_s=limits.max_audio_s, max_input_bytes=limits.max_body_bytes))
+
+
+def _host_settings(settings: Settings) -> HostSettings:
+    engine, models = settings.engine, settings.models
+    return HostSettings(
+        device=engine.device,
+        compute_type=engine.compute_type,
+        asr_workers=engine.asr_workers,
+        cpu_threads=engine.cpu_threads,
+        max_queued=engine.max_queued,
+        keep_alive_s=engine.keep_alive_s,
+        grace_s=settings.server.drain_s,
+        asr_model=models.asr,
+        turn_detector=models.turn_detector,
+        voice=models.voice,
+    )
+
+
+def _check_names(host: EngineHost) -> None:
+    try:
+        host.models()
+    except SpeechError as error:
+        raise SpeechError(ErrorCode.INVALID_SETTING, f"models: {error.message}", param="models") from error

@@ -1,0 +1,67 @@
+"""What msgspec finds wrong with a value, as a typed error that names the field and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from schemas.errors import ErrorCode, SpeechError
+
+_PLACE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_UNKNOWN: Final = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
+_MISSING: Final = re.compile(r"^Object missing required field `(?P<name>.*)`$")
+
+
+def invalid_request(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> SpeechError:
+    """The error of decoding a request as ``kind``."""
+    text = str(error)
+    place = _PLACE.search(text)
+    path = place["path"] if place else ""
+    text = text[: place.start()] if place else text
+    if unknown := _UNKNOWN.match(text):
+        name = unknown["name"]
+        near = difflib.get_close_matches(name, [field.encode_name for field in msgspec.structs.fields(kind)], n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        within = f" of {path}" if path else ""
+        return _invalid(f"{_clipped(name)} is not a field{within}.{hint}", _joined(path, name))
+    if missing := _MISSING.match(text):
+        name = _joined(path, missing["name"])
+        return _invalid(f"{name} is missing.", name)
+    if not path:
+        return _invalid(f"The body must be a JSON object; {text[0].lower()}{text[1:]}.", None)
+    if text.startswith("Invalid enum value"):
+        allowed = _choices(msgspec.json.schema(kind), re.split(r"\.|\[", path)[0])
+        text = f"{text}; allowed: {', '.join(allowed)}" if allowed else text
+    return _invalid(f"{path}: {text}.", path)
+
+
+def _invalid(message: str, param: str | None) -> SpeechError:
+    return SpeechError(ErrorCode.INVALID_REQUEST, message, param=None if param is None else _clipped(param))
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _clipped(name: str) -> str:
+    # Names come from the client; an error message is no place for megabytes of them.
+    limit_chars = 100
+    return name if len(name) <= limit_chars else f"{name[:limit_chars]}…"
+
+
+def _choices(schema: Mapping[str, Any], field: str) -> list[str]:
+    definitions: dict[str, Any] = schema.get("$defs", {})
+
+    def values(node: dict[str, Any]) -> list[str]:
+        node = definitions[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        found = [str(value) for value in node.get("enum", [])]
+        for child in [*node.get("anyOf", []), *([node["items"]] if "items" in node else [])]:
+            found += values(child)
+        return found
+
+    root = definitions[schema["$ref"].rpartition("/")[2]]
+    return values(root["properties"].get(field, {}))
