@@ -12,17 +12,15 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
 import structlog
-from msgspec import Meta, Struct
 
 from engines.base import Engine
 from engines.models.catalog import ModelEntry
 from engines.models.store import ModelStore
 from engines.spec import EngineSpec, HostSettings
-from schemas.errors import ErrorCode, SpeechError
+from schemas.errors import SpeechError
 from schemas.models import ModelKind
 from schemas.speech import Voice
 
@@ -41,7 +39,7 @@ def installed_engines(store: ModelStore, settings: HostSettings) -> dict[str, En
 
 
 def _spec(entry: ModelEntry, store: ModelStore, settings: HostSettings) -> EngineSpec:
-    kind = ModelKind(entry.kind.value)
+    kind = entry.kind
     adapter = _ADAPTERS[entry.engine]
     installed = store.installed(entry.name)
     workers = {ModelKind.ASR: _asr_workers(settings), ModelKind.TTS: settings.tts_workers}
@@ -52,7 +50,7 @@ def _spec(entry: ModelEntry, store: ModelStore, settings: HostSettings) -> Engin
         licence=entry.licence,
         languages=entry.languages,
         sample_rate_hz=entry.sample_rate_hz,
-        voices=_piper_voices(entry, store) if installed and entry.engine == "piper" else (),
+        voices=_piper_voices(entry.name, store) if installed and entry.engine == "piper" else (),
         workers=workers.get(kind, 1),
         installed=installed,
         default=entry.default,
@@ -78,11 +76,8 @@ def _whisper(folder: Path, settings: HostSettings) -> Engine:
 
 
 def _piper(folder: Path, _: HostSettings) -> Engine:
-    try:
-        from engines.piper import PiperTts
-    except ImportError as error:
-        message = "Piper voices need an extra. Run: pip install 'antiphon[piper]'"
-        raise SpeechError(ErrorCode.MISSING_EXTRA, message) from error
+    from engines.piper import PiperTts
+
     return PiperTts(folder)
 
 
@@ -117,40 +112,12 @@ def _asr_workers(settings: HostSettings) -> int:
     return settings.asr_workers or min(max(_cores(), 2), _MAX_AUTO_WORKERS)
 
 
-class _PiperAudio(Struct, frozen=True):
-    sample_rate: Annotated[int, Meta(gt=0)]
-
-
-class _PiperLanguage(Struct, frozen=True):
-    code: str
-    """As in ``en_US``."""
-
-
-class _PiperVoiceFile(Struct, frozen=True):
-    """What is read of ``NAME.onnx.json``, the file beside each Piper voice."""
-
-    audio: _PiperAudio
-    language: _PiperLanguage
-    dataset: str = ""
-
-
-def _piper_voices(entry: ModelEntry, store: ModelStore) -> tuple[Voice, ...]:
+def _piper_voices(name: str, store: ModelStore) -> tuple[Voice, ...]:
     """A damaged model has no voices; whoever asks for it by name is told what to do about it."""
-    suffix = ".onnx.json"
+    from engines.piper import read_voice
+
     try:
-        folder = store.path(entry.name)
-        files = [file.path for file in entry.files if file.path.endswith(suffix)]
-        described = {path: msgspec.json.decode((folder / path).read_bytes(), type=_PiperVoiceFile) for path in files}
-    except (SpeechError, OSError, msgspec.DecodeError) as error:
-        log.warning("voices_unreadable", model=entry.name, error=type(error).__name__)
+        return (read_voice(store.path(name)),)
+    except SpeechError as error:
+        log.warning("voice_unreadable", model=name, code=error.code.value)
         return ()
-    return tuple(
-        Voice(
-            id=Path(path).name.removesuffix(suffix),
-            model=entry.name,
-            language=voice.language.code.replace("_", "-"),
-            sample_rate_hz=voice.audio.sample_rate,
-            name=voice.dataset.replace("_", " ").title(),
-        )
-        for path, voice in described.items()
-    )
