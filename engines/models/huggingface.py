@@ -80,7 +80,9 @@ def download(
 
             url = f"{access.endpoint}/{origin.repo}/resolve/{origin.revision}/{origin.members(file.path)[0]}"
             try:
-                for attempt in stamina.retry_context(on=_backoff, attempts=_ATTEMPTS, wait_max=_RETRY_WAIT_MAX_S):
+                for attempt in stamina.retry_context(
+                    on=_backoff, attempts=_ATTEMPTS, timeout=_FILE_DEADLINE_S, wait_max=_RETRY_WAIT_MAX_S
+                ):
                     with attempt, client.stream("GET", url) as response:
                         _check(response, file)
                         write_checked(file, _body(response, file, report), into)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 from rich_click import RichGroup
+from stamina.instrumentation import set_on_retry_hooks
 
 from engines.models.catalog import Catalog, ModelEntry
 from engines.models.huggingface import HuggingFaceAccess
@@ -79,6 +80,7 @@ def models(context: click.Context, models_dir: Path) -> None:
       antiphon models verify
       antiphon models rm whisper-tiny.en
     """  # noqa: D301 - the character \b keeps click from joining lines
+    set_on_retry_hooks(())  # log lines of retries would break the progress bar; a failure is told at its end
     context.obj = ModelStore(models_dir, Catalog.load(), HuggingFaceAccess.from_environment(os.environ))
 
 
