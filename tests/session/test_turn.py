@@ -1,0 +1,395 @@
+"""The turn core, driven by frames alone."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.sessions import TurnSettings
+from session.turn import (
+    FRAME_SAMPLES,
+    AgentState,
+    AwaitFinalPosition,
+    BumpEpoch,
+    CancelFinal,
+    CancelSpeech,
+    CommitTurn,
+    DropItem,
+    EndItem,
+    EndOfTurnScore,
+    FinalizeAsr,
+    FinalPosition,
+    FinalReady,
+    FlushPlayback,
+    InputStalled,
+    ItemPlayed,
+    PartialAsr,
+    SayRequested,
+    ScoreEndOfTurn,
+    StartItem,
+    StopRequested,
+    TruncateItem,
+    TurnAction,
+    TurnEvent,
+    TurnPaused,
+    TurnResumed,
+    TurnStarted,
+    TurnState,
+    UserState,
+    VadFrame,
+    samples_of_ms,
+    step,
+)
+
+SETTINGS = TurnSettings()
+VOICE, SILENCE, BETWEEN = 0.9, 0.05, 0.42
+
+
+class Core:
+    """A turn core and all its actions."""
+
+    def __init__(self, settings: TurnSettings = SETTINGS) -> None:
+        self.settings = settings
+        self.state = TurnState()
+        self.actions: list[TurnAction] = []
+
+    def send(self, *events: TurnEvent) -> list[TurnAction]:
+        before = len(self.actions)
+        for event in events:
+            self.state, actions = step(self.state, event, self.settings)
+            self.actions.extend(actions)
+        return self.actions[before:]
+
+    def hear(self, ms: int, probability: float) -> list[TurnAction]:
+        return self.send(*[VadFrame(probability)] * -(-samples_of_ms(ms) // FRAME_SAMPLES))
+
+    def take(self, kind: type[TurnAction]) -> list[TurnAction]:
+        return [action for action in self.actions if isinstance(action, kind)]
+
+
+def test_a_turn_starts_after_the_onset_and_not_before() -> None:
+    core = Core()
+    core.hear(320, SILENCE)
+    assert core.hear(64, VOICE) == []
+    assert core.hear(32, VOICE) == [TurnStarted(1, samples_of_ms(320))]
+
+
+def test_a_click_shorter_than_the_onset_starts_nothing() -> None:
+    core = Core()
+    for _ in range(10):
+        core.hear(64, VOICE)
+        core.hear(64, SILENCE)
+    assert core.actions == []
+
+
+def test_hysteresis_keeps_a_voiced_run_alive_between_the_thresholds_but_does_not_begin_one() -> None:
+    core = Core()
+    assert core.hear(500, BETWEEN) == []
+    core.hear(32, VOICE)
+    assert core.hear(64, BETWEEN) == [TurnStarted(1, samples_of_ms(512))]
+
+
+def test_a_pause_asks_for_the_final_transcript_ahead_of_the_decision() -> None:
+    core = Core()
+    core.hear(320, SILENCE)
+    core.hear(960, VOICE)
+    *_, paused, final, score = core.hear(224, SILENCE)
+    end = samples_of_ms(1504)
+    assert [paused, final, score] == [
+        TurnPaused(1, samples_of_ms(1280)),
+        FinalizeAsr(1, core.state.generation, 0, end),
+        ScoreEndOfTurn(core.state.generation, 0, end),
+    ]
+
+
+def test_audio_to_recognise_begins_with_the_pre_roll() -> None:
+    core = Core()
+    core.hear(3_200, SILENCE)
+    core.hear(960, VOICE)
+    core.hear(224, SILENCE)
+    (final,) = core.take(FinalizeAsr)
+    assert isinstance(final, FinalizeAsr)
+    assert final.start_samples == samples_of_ms(3_200 - SETTINGS.pre_roll_ms)
+
+
+def test_a_complete_turn_is_committed_after_the_minimum_silence() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    core.hear(224, SILENCE)
+    core.send(EndOfTurnScore(core.state.generation, 0.9), FinalReady(core.state.generation))
+    core.hear(352, SILENCE)
+    assert core.take(CommitTurn) == []
+    core.hear(32, SILENCE)
+    assert core.take(CommitTurn) == [CommitTurn(1, 0, samples_of_ms(960), samples_of_ms(1568))]
+    assert core.state.user is UserState.IDLE
+
+
+def test_a_turn_that_sounds_incomplete_waits_for_the_maximum_silence() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    core.hear(224, SILENCE)
+    core.send(FinalReady(core.state.generation), EndOfTurnScore(core.state.generation, 0.1))
+    core.hear(1_300, SILENCE)
+    assert core.take(CommitTurn) == []
+    core.hear(100, SILENCE)
+    assert len(core.take(CommitTurn)) == 1
+
+
+def test_the_turn_detector_is_asked_again_as_silence_grows() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    core.hear(224, SILENCE)
+    core.send(EndOfTurnScore(core.state.generation, 0.1))
+    core.hear(640, SILENCE)
+    assert len(core.take(ScoreEndOfTurn)) >= 3
+
+
+def test_a_score_of_an_earlier_pause_is_ignored() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    core.hear(224, SILENCE)
+    stale = core.state.generation
+    core.hear(320, VOICE)
+    core.hear(224, SILENCE)
+    core.send(EndOfTurnScore(stale, 0.1))
+    assert core.state.score is None
+
+
+def test_a_decided_turn_waits_for_its_final_transcript() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    core.hear(704, SILENCE)
+    assert core.state.user is UserState.COMMIT
+    (commit,) = core.send(FinalReady(core.state.generation))
+    assert isinstance(commit, CommitTurn)
+    assert commit.decided_samples < core.state.now_samples
+
+
+def test_speech_within_a_pause_resumes_the_same_turn_and_voids_its_final_transcript() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    core.hear(320, SILENCE)
+    stale = core.state.generation
+    actions = core.hear(96, VOICE)
+    assert actions == [CancelFinal(), TurnResumed(1, samples_of_ms(1_280))]
+    core.send(FinalReady(stale))
+    core.hear(1_000, SILENCE)
+    assert core.take(CommitTurn) == []
+    core.send(FinalReady(core.state.generation))
+    assert len(core.take(CommitTurn)) == 1
+
+
+def test_speech_while_the_final_transcript_is_awaited_resumes_the_same_turn() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    core.hear(704, SILENCE)
+    core.hear(96, VOICE)
+    assert core.state.user is UserState.USER
+    assert core.state.turn == 1
+
+
+def test_a_possible_onset_holds_back_the_commit() -> None:
+    core = Core(TurnSettings(onset_ms=320))
+    core.hear(960, VOICE)
+    core.hear(576, SILENCE)
+    core.send(FinalReady(core.state.generation))
+    core.hear(160, VOICE)
+    assert core.take(CommitTurn) == []
+    core.hear(32, SILENCE)
+    assert len(core.take(CommitTurn)) == 1
+
+
+def test_partials_are_asked_for_twice_a_second() -> None:
+    core = Core()
+    core.hear(3_200, VOICE)
+    ends = [action.end_samples for action in core.take(PartialAsr) if isinstance(action, PartialAsr)]
+    assert [end - start for start, end in itertools.pairwise(ends)] == [samples_of_ms(512)] * (len(ends) - 1)
+    assert len(ends) == 6
+
+
+def test_a_turn_that_never_pauses_is_ended_at_the_limit() -> None:
+    core = Core(TurnSettings(max_turn_s=2))
+    core.hear(2_016, VOICE)
+    assert core.state.user is UserState.COMMIT
+    core.send(FinalReady(core.state.generation))
+    assert len(core.take(CommitTurn)) == 1
+
+
+def test_when_audio_stops_coming_the_turn_ends() -> None:
+    for silent_ms in (0, 256):
+        core = Core()
+        core.hear(960, VOICE)
+        core.hear(silent_ms, SILENCE)
+        core.send(InputStalled())
+        core.send(FinalReady(core.state.generation))
+        assert len(core.take(CommitTurn)) == 1
+
+
+def test_an_idle_session_does_not_mind_that_audio_stops_coming() -> None:
+    assert Core().send(InputStalled()) == []
+
+
+def test_an_item_is_spoken_at_once_when_nobody_has_the_floor() -> None:
+    core = Core()
+    assert core.send(SayRequested("a")) == [StartItem("a")]
+    assert core.send(SayRequested("b")) == []
+    assert core.send(ItemPlayed("a")) == [EndItem("a"), StartItem("b")]
+    assert core.send(ItemPlayed("b")) == [EndItem("b")]
+    assert core.state.agent is AgentState.SILENT
+
+
+def test_an_item_waits_until_the_user_has_finished() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    assert core.send(SayRequested("a")) == []
+    core.hear(704, SILENCE)
+    assert core.send(FinalReady(core.state.generation))[-1] == StartItem("a")
+
+
+def test_barge_in_stops_the_agent_in_the_strict_order() -> None:
+    core = Core()
+    core.send(SayRequested("a"), SayRequested("b"))
+    core.hear(320, SILENCE)
+    assert core.hear(224, VOICE) == []
+    assert core.hear(32, VOICE) == [
+        BumpEpoch(),
+        FlushPlayback("a"),
+        CancelSpeech("a"),
+        DropItem("b"),
+        AwaitFinalPosition("a", SETTINGS.final_position_ms),
+        TurnStarted(1, samples_of_ms(320)),
+    ]
+    assert core.send(FinalPosition("a")) == [TruncateItem("a")]
+    assert core.state.agent is AgentState.SILENT
+
+
+def test_a_short_sound_does_not_stop_the_agent() -> None:
+    core = Core()
+    core.send(SayRequested("a"))
+    core.hear(192, VOICE)
+    core.hear(960, SILENCE)
+    assert core.take(BumpEpoch) == []
+
+
+def test_the_agents_echo_below_the_raised_threshold_does_not_stop_it() -> None:
+    core = Core()
+    core.send(SayRequested("a"))
+    assert core.hear(3_200, 0.6) == []
+
+
+def test_without_barge_in_the_agent_goes_on_and_the_users_turn_is_kept() -> None:
+    core = Core(TurnSettings(barge_in=False))
+    core.send(SayRequested("a"))
+    core.hear(960, VOICE)
+    core.hear(704, SILENCE)
+    core.send(FinalReady(core.state.generation))
+    assert len(core.take(CommitTurn)) == 1
+    assert core.take(BumpEpoch) == []
+    assert core.state.agent is AgentState.SPEAKING
+
+
+def test_stop_silences_the_agent_and_drops_its_queue() -> None:
+    core = Core()
+    core.send(SayRequested("a"), SayRequested("b"))
+    core.send(StopRequested(), FinalPosition("a"))
+    assert core.take(TruncateItem) == [TruncateItem("a")]
+    assert core.take(DropItem) == [DropItem("b")]
+
+
+def test_stop_with_nothing_to_stop_does_nothing() -> None:
+    assert Core().send(StopRequested()) == []
+
+
+def test_an_item_said_while_the_last_one_yields_is_spoken_after_its_truncation() -> None:
+    core = Core()
+    core.send(SayRequested("a"), StopRequested(), SayRequested("b"))
+    assert core.send(FinalPosition("a")) == [TruncateItem("a"), StartItem("b")]
+
+
+def test_late_answers_about_items_that_are_over_are_ignored() -> None:
+    core = Core()
+    assert core.send(ItemPlayed("a"), FinalPosition("a")) == []
+
+
+EVENTS = st.one_of(
+    st.builds(VadFrame, st.sampled_from([VOICE, SILENCE, BETWEEN, 0.6])),
+    st.builds(FinalReady, st.integers(0, 12)),
+    st.builds(EndOfTurnScore, st.integers(0, 12), st.sampled_from([None, 0.1, 0.9])),
+    st.just(InputStalled()),
+    st.just(StopRequested()),
+    st.builds(SayRequested, st.sampled_from(["a", "b", "c"])),
+    st.builds(ItemPlayed, st.sampled_from(["a", "b", "c"])),
+    st.builds(FinalPosition, st.sampled_from(["a", "b", "c"])),
+)
+RUNS = st.lists(
+    st.one_of(
+        EVENTS.map(lambda event: [event]),
+        st.tuples(st.sampled_from([VOICE, SILENCE]), st.integers(1, 40)).map(lambda run: [VadFrame(run[0])] * run[1]),
+    ),
+    max_size=60,
+).map(lambda runs: [event for run in runs for event in run])
+
+
+@given(RUNS)
+def test_whatever_happens_turns_are_whole_and_in_order(events: list[TurnEvent]) -> None:
+    core = Core()
+    core.send(*events)
+    open_turn = 0
+    for action in core.actions:
+        match action:
+            case TurnStarted():
+                assert action.turn == open_turn + 1
+                open_turn = action.turn
+            case CommitTurn():
+                assert action.turn == open_turn
+                assert action.start_samples < action.end_samples <= action.decided_samples
+            case TurnPaused() | TurnResumed() | PartialAsr() | FinalizeAsr():
+                assert action.turn == open_turn
+            case _:
+                pass
+    commits = [action.turn for action in core.actions if isinstance(action, CommitTurn)]
+    assert commits == list(range(1, len(commits) + 1))
+
+
+@given(RUNS)
+def test_whatever_happens_one_item_is_spoken_at_a_time_and_each_ends_once(events: list[TurnEvent]) -> None:
+    core = Core()
+    number = 0
+    speaking: str | None = None
+    ended: set[str] = set()
+    for event in events:
+        if isinstance(event, SayRequested):
+            number += 1
+            event = SayRequested(f"item_{number}")  # noqa: PLW2901 - ids are unique in a session
+        elif isinstance(event, ItemPlayed | FinalPosition) and core.state.item_id:
+            event = type(event)(core.state.item_id)  # noqa: PLW2901
+        for action in core.send(event):
+            match action:
+                case StartItem():
+                    assert speaking is None
+                    speaking = action.item_id
+                case FlushPlayback() | CancelSpeech() | AwaitFinalPosition():
+                    assert action.item_id == speaking
+                case EndItem() | TruncateItem():
+                    assert action.item_id == speaking
+                    speaking = None
+                    ended.add(action.item_id)
+                case DropItem():
+                    assert action.item_id not in ended
+                    ended.add(action.item_id)
+                case _:
+                    pass
+    for index, action in enumerate(core.actions):
+        if isinstance(action, FlushPlayback):
+            assert isinstance(core.actions[index - 1], BumpEpoch)
+
+
+@given(RUNS)
+def test_whatever_happens_the_user_side_comes_to_rest_without_the_user(events: list[TurnEvent]) -> None:
+    core = Core()
+    core.send(*events)
+    core.hear(SETTINGS.max_silence_ms + 500, SILENCE)
+    core.send(FinalReady(core.state.generation))
+    assert core.state.user is UserState.IDLE
