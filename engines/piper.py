@@ -69,9 +69,8 @@ class PiperTts:
 
         Every stretch of text between white space is a word. One that is not heard, such as a dash, has no length.
         """
-        text = _UNSPEAKABLE.sub(lambda match: " " * len(match[0]), job.text)
-        sentences = self._sentences(text)
-        aligner = WordAligner(text, self._phonemise_word)
+        sentences = self._sentences(job.text)
+        aligner = WordAligner(job.text, self._phonemise_word)
         rate_hz = self.voices[0].sample_rate_hz
         spoken_samples = 0
         for number, phonemes in enumerate(sentences, start=1):
@@ -100,11 +99,14 @@ class PiperTts:
         if not _is_speakable(text):
             return []
         known = self._piper.config.phoneme_id_map
-        sentences = ([phoneme for phoneme in each if phoneme in known] for each in self._piper.phonemize(text))
+        sentences = ([phoneme for phoneme in each if phoneme in known] for each in self._phonemise(text))
         return [piece for each in sentences for piece in _pieces(each) if any(map(is_sound, piece))]
 
     def _phonemise_word(self, word: str) -> list[str]:
-        return [phoneme for sentence in self._piper.phonemize(word) for phoneme in sentence]
+        return [phoneme for sentence in self._phonemise(word) for phoneme in sentence]
+
+    def _phonemise(self, text: str) -> list[list[str]]:
+        return self._piper.phonemize(_UNSPEAKABLE.sub(" ", text))
 
     def _speak(self, phonemes: Sequence[str], speed: float) -> tuple[Samples, NDArray[np.int64]]:
         """A sentence's audio, and where in it each phoneme begins: ``int64, (p + 1,)``, samples; the last ends it."""
