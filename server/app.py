@@ -34,7 +34,7 @@ ROUTES: Final = (*transcriptions.ROUTES, *speech.ROUTES, *models.ROUTES, *health
 
 
 def create_app(settings: Settings, *, host: EngineHost | None = None, decoder: Decoder | None = None) -> Litestar:
-    """The application.
+    """The application. To be called on the event loop that will run it.
 
     Args:
         settings: Read by :func:`server.settings.load_settings`.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
 from typing import Final
 
 import structlog
@@ -23,11 +24,11 @@ _SHARED: Final[tuple[Processor, ...]] = (
 
 
 def configure_logs(settings: LogSettings) -> None:
-    """Send our events and those of libraries through one formatter. Once a process, before anything is logged."""
+    """Send our events and those of libraries through one formatter."""
     if settings.format == "json":
         renderers: list[Processor] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     else:
-        renderers = [structlog.dev.ConsoleRenderer()]
+        renderers = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -36,7 +37,6 @@ def configure_logs(settings: LogSettings) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,

@@ -145,7 +145,7 @@ class LoadedSettings(Struct, frozen=True):
 
     settings: Settings
     sources: Mapping[str, str]
-    """Key, as in ``server.port``, to ``default``, a file, an environment variable or ``flag``."""
+    """Key, as in ``server.port``, to ``default``, a file, an environment variable or a flag."""
 
 
 def setting_fields() -> Iterator[SettingField]:
@@ -176,7 +176,7 @@ def load_settings(
     layers = (
         _from_file(config, fields) if config is not None else {},
         _from_environment(environ, fields),
-        {key: (value, "flag") for key, value in (flags or {}).items() if value is not None},
+        {key: (value, "the flag") for key, value in (flags or {}).items() if value is not None},
     )
     for layer in layers:
         for key, (value, source) in layer.items():

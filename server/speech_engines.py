@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from engines.codec.decoder import DecodeLimits, Decoder
 from engines.fake import fake_engines
@@ -13,6 +14,9 @@ from engines.models.store import ModelStore, default_root
 from engines.spec import HostSettings
 from schemas.errors import ErrorCode, SpeechError
 from server.settings import Settings
+
+_GRACE_S: Final = 2.0
+"""Requests have had their time to finish, ``server.drain_s``, before the engines are closed."""
 
 
 def model_store(settings: Settings) -> ModelStore:
@@ -53,7 +57,7 @@ def _host_settings(settings: Settings) -> HostSettings:
         cpu_threads=engine.cpu_threads,
         max_queued=engine.max_queued,
         keep_alive_s=engine.keep_alive_s,
-        grace_s=settings.server.drain_s,
+        grace_s=_GRACE_S,
         asr_model=models.asr,
         turn_detector=models.turn_detector,
         voice=models.voice,

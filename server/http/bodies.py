@@ -13,8 +13,8 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody
 from msgspec import Struct
 
 from schemas.errors import ErrorCode, SpeechError
+from schemas.validation import converted, decoded_json
 from server.errors import HttpRequest
-from server.validation import invalid_request
 
 JSON: Final = "application/json"
 MULTIPART: Final = "multipart/form-data"
@@ -27,21 +27,31 @@ async def json_body(request: HttpRequest, kind: type[T]) -> T:
     """The request's JSON body.
 
     Raises:
-        SpeechError: ``unsupported_content_type``, ``body_too_large``, ``invalid_json`` or ``invalid_request``.
+        SpeechError: As :func:`json_bytes`; ``invalid_json`` or ``invalid_request``.
+    """
+    return decoded_json(await json_bytes(request), kind)
+
+
+async def json_bytes(request: HttpRequest) -> bytes:
+    """The request's body, said to be JSON.
+
+    Raises:
+        SpeechError: ``unsupported_content_type``, ``body_too_large`` or ``cancelled``.
     """
     _require_content_type(request, JSON)
+    return await whole_body(request)
+
+
+async def whole_body(request: HttpRequest) -> bytes:
+    """The request's body, whatever it is.
+
+    Raises:
+        SpeechError: ``body_too_large`` or ``cancelled``.
+    """
     try:
-        body = await request.body()
+        return await request.body()
     except HTTPException as error:
         _raise_unread(request, error)
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise invalid_request(error, kind) from error
-    except msgspec.DecodeError as error:
-        raise SpeechError(ErrorCode.INVALID_JSON, f"The body is not valid JSON: {error}.") from error
-    except UnicodeDecodeError as error:
-        raise SpeechError(ErrorCode.INVALID_JSON, "The body is not valid JSON: it is not UTF-8.") from error
 
 
 async def form_body(
@@ -52,7 +62,8 @@ async def form_body(
     Args:
         request: The request.
         kind: The fields there are.
-        refused: Fields that other servers of the same API know and this one does not, and why.
+        refused: Fields that other servers of the same API know and this one does not, and why; ``name[]`` stands for
+            ``name`` sent as an object, ``name[…]``.
 
     Raises:
         SpeechError: ``unsupported_content_type``, ``body_too_large`` or ``invalid_request``.
@@ -73,7 +84,8 @@ async def form_body(
     upload = _upload(values.pop(FILE_FIELD, []))
     plain: dict[str, object] = {}
     for name, given in values.items():
-        if reason := refused.get(name.partition("[")[0]):
+        stem, bracket, _ = name.partition("[")
+        if reason := refused.get(f"{stem}[]" if bracket else stem):
             raise SpeechError(ErrorCode.INVALID_REQUEST, f"{name} is not supported: {reason}", param=name)
         if any(isinstance(value, UploadFile) for value in given):
             raise SpeechError(
@@ -82,11 +94,7 @@ async def form_body(
         if name not in lists and len(given) > 1:
             raise SpeechError(ErrorCode.INVALID_REQUEST, f"{name} is sent more than once.", param=name)
         plain[name] = given if name in lists else given[0]
-    try:
-        fields = msgspec.convert(plain, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise invalid_request(error, kind) from error
-    return fields, await upload.read()
+    return converted(plain, kind, strict=False), await upload.read()
 
 
 def _upload(given: list[object]) -> UploadFile:

@@ -43,6 +43,7 @@ from server.subtitles import srt, vtt
 
 _REFUSED: Final = MappingProxyType(
     {
+        "chunking_strategy[]": "this server takes chunking_strategy=auto, with no parameters.",
         "include": "this server returns no log-probabilities of tokens.",
         "known_speaker_names": "this server does not tell speakers apart.",
         "known_speaker_references": "this server does not tell speakers apart.",

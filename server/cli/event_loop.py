@@ -1,0 +1,28 @@
+"""The event loop of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple, Unpack
+
+import anyio
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+
+def run(function: Callable[[Unpack[Args]], Awaitable[T]], *args: Unpack[Args]) -> T:
+    """The result of an async function.
+
+    One failure inside task groups comes out as itself, so that a command tells a ``SpeechError`` as such.
+    """
+    try:
+        return anyio.run(function, *args)
+    except BaseExceptionGroup as group:
+        raise _innermost(group) from None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,62 @@
+"""The command line: ``antiphon``."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Final
+
+import click
+from click.shell_completion import get_completion_class
+
+from server.cli.lazy_group import LazyCommand, LazyGroup
+from server.logs import configure_logs
+from server.settings import LogSettings
+
+_COMMANDS: Final = {
+    "serve": LazyCommand("server.cli.serve", "serve", "Start the server."),
+    "demo": LazyCommand("server.cli.demo", "demo", "Hold a short conversation with it, from start to end."),
+    "transcribe": LazyCommand("server.cli.transcribe", "transcribe", "Write down what is said in recordings."),
+    "say": LazyCommand("server.cli.say", "say", "Speak a text into a file."),
+    "models": LazyCommand("server.cli.models", "models", "List, fetch, check and delete model weights."),
+    "tools": LazyCommand("server.cli.tools", "tools", "The typed tools for agents: call them, show their schemas."),
+    "completion": LazyCommand("server.cli.main", "completion", "Print the completion script of a shell."),
+    "version": LazyCommand("server.cli.main", "show_version", "Print the version."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("antiphon"), prog_name="antiphon")
+def antiphon() -> None:
+    """Antiphon: a session-aware speech server for conversational AI.
+
+    First steps: antiphon models pull --default, then antiphon demo or antiphon serve.
+    """
+    # What a command prints is its result; serve turns the log up.
+    configure_logs(LogSettings(level="warning"))
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    r"""Print the completion script of SHELL.
+
+    \b
+    bash:  eval "$(antiphon completion bash)"          in ~/.bashrc
+    zsh:   eval "$(antiphon completion zsh)"           in ~/.zshrc
+    fish:  antiphon completion fish > ~/.config/fish/completions/antiphon.fish
+    """
+    script = get_completion_class(shell)
+    assert script is not None
+    click.echo(script(antiphon, {}, "antiphon", "_ANTIPHON_COMPLETE").source())
+
+
+@click.command("version")
+def show_version() -> None:
+    """Print the version of Antiphon, of Python and of the machine."""
+    click.echo(f"antiphon {version('antiphon')} (Python {platform.python_version()}, {platform.platform()})")
+
+
+def main() -> None:
+    """The console script."""
+    antiphon(prog_name="antiphon")

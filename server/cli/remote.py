@@ -1,0 +1,48 @@
+"""A running server, as a client of its HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import click
+import httpx
+import msgspec
+
+from schemas.errors import ErrorCode, SpeechError
+from server.errors import ErrorBody
+
+_CONNECT_TIMEOUT_S: Final = 5.0
+_TIMEOUT_S: Final = 600.0
+"""Long recordings take long."""
+
+
+@asynccontextmanager
+async def remote_server(url: str) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client whose base is the server's address.
+
+    Raises:
+        ClickException: Inside the block, if nothing answers there.
+    """
+    timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+    try:
+        async with httpx.AsyncClient(base_url=url.rstrip("/").removesuffix("/v1"), timeout=timeout) as client:
+            yield client
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise click.ClickException(
+            f"No answer from {url} ({type(error).__name__}). Is a server running there? Start one: antiphon serve"
+        ) from error
+
+
+async def raise_for_error(response: httpx.Response) -> None:
+    """Raise what an error response says as the :class:`SpeechError` it was in the server."""
+    if response.is_success:
+        return
+    try:
+        detail = msgspec.json.decode(await response.aread(), type=ErrorBody).error
+    except msgspec.DecodeError as error:
+        raise SpeechError(
+            ErrorCode.INTERNAL, f"The server answered with status {response.status_code}. Is it an Antiphon server?"
+        ) from error
+    raise SpeechError(detail.code, detail.message, param=detail.param, retry_after_s=detail.retry_after_s)
