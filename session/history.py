@@ -65,6 +65,7 @@ class History:
                     remaining_text=event.remaining_text,
                     heard_ms=event.heard_ms,
                     heard_source=event.heard_source,
+                    error=event.error,
                 )
             case _:
                 pass

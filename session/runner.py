@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
 
-from engines.base import VAD_FRAME_SAMPLES
+from engines.base import VAD_FRAME_SAMPLES, VadState
 from engines.codec.resampler import Resampler
 from engines.host import EngineHost
 from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16
@@ -146,6 +146,7 @@ class Session:
             on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
         )
         self._tasks: TaskGroup
+        self._vad_state: VadState
         self._close_reason: CloseReason | None = None
         self._closing = anyio.Event()
         self.ended = anyio.Event()
@@ -303,6 +304,7 @@ class Session:
                 self._close_reason = "failed"
             finally:
                 self._close_reason = self._close_reason or "shutdown"
+                self._inbox_in.close()
                 self._inbox_out.close()
                 for item_id in self._speaker.unfinished:
                     self._speaker.end(item_id, interrupted=True)
@@ -321,7 +323,7 @@ class Session:
 
     async def _listen(self) -> None:
         """Audio in: to the session's rate, through voice activity detection, frame by frame into the core."""
-        vad_state = self._host.vad_initial_state()
+        self._vad_state = self._host.vad_initial_state()
         pending: Samples = np.zeros(0, np.float32)
         while True:
             in_turn = self._state.user in {UserState.USER, UserState.PAUSED}
@@ -329,16 +331,22 @@ class Session:
             with anyio.move_on_after(self._limits.input_stall_s if in_turn else None):
                 pcm16 = await self._inbox_out.receive()
             if pcm16 is None:
+                # The rest of a frame may hold the end of a word: silence fills it up.
+                await self._hear(np.pad(pending, (0, VAD_FRAME_SAMPLES - len(pending))))
+                pending = pending[:0]
                 self._dispatch(InputStalled())
                 continue
             pending = np.concatenate((pending, self._resampler.push(float_from_pcm16(pcm16))))
             whole = len(pending) - len(pending) % VAD_FRAME_SAMPLES
             for frame in pending[:whole].reshape(-1, VAD_FRAME_SAMPLES):
-                probabilities, (vad_state,) = await self._host.score_vad(frame[np.newaxis], [vad_state])
-                self._audio.append(frame)
-                self._dispatch(VadFrame(float(probabilities[0])))
-                self._trim_audio()
+                await self._hear(frame)
             pending = pending[whole:]
+
+    async def _hear(self, frame: Samples) -> None:
+        probabilities, (self._vad_state,) = await self._host.score_vad(frame[np.newaxis], [self._vad_state])
+        self._audio.append(frame)
+        self._dispatch(VadFrame(float(probabilities[0])))
+        self._trim_audio()
 
     def _trim_audio(self) -> None:
         keep_samples = samples_of_ms(KEPT_SILENCE_MS)

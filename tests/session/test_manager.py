@@ -1,0 +1,553 @@
+"""Sessions end to end over fake engines, with virtual time on the agent's side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+
+from engines.fake import FakeBehaviour
+from engines.host import EngineHost
+from schemas.errors import ErrorCode, SpeechError
+from schemas.events import (
+    PlaybackFlush,
+    SayAudio,
+    SayEnded,
+    SayStarted,
+    ServerEvent,
+    SessionClosed,
+    SessionError,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    TranscriptPartial,
+    TurnEnded,
+)
+from schemas.sessions import (
+    AgentTurn,
+    HeardSource,
+    SessionSettings,
+    SessionState,
+    SpeechStatus,
+    TurnSettings,
+    UserTurn,
+)
+from session.clock import FakeClock
+from session.manager import SessionManager
+from session.runner import Session
+from session.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+async def all_events(sessions: SessionManager, session_id: str, after_seq: int = 0) -> list[ServerEvent]:
+    with anyio.fail_after(20):
+        async with sessions.subscribe(session_id, after_seq) as events:
+            return [published.event async for published in events]
+
+
+async def test_what_the_user_says_becomes_a_turn_with_its_text(sessions: SessionManager, user: Any) -> None:
+    session = await sessions.open(SessionSettings(language="en"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(session.feed, user.silence(800) + user.speech("hello antiphon") + user.silence(900))
+        with anyio.fail_after(20):
+            turn = await session.listen(timeout_s=20)
+    assert turn is not None
+    assert (turn.turn, turn.text, turn.language) == (1, "hello antiphon", "en")
+    assert abs(turn.started_ms - 800) <= 64
+    assert [word.text for word in turn.words] == ["hello", "antiphon"]
+    assert turn.started_ms / 1000 <= turn.words[0].start_s < turn.words[1].end_s <= turn.ended_ms / 1000 + 0.05
+    await sessions.close(session.session_id)
+    kinds = [type(event) for event in await all_events(sessions, session.session_id)]
+    order = [SpeechStarted, TranscriptPartial, SpeechStopped, TurnEnded, SessionClosed]
+    assert [kind for kind in kinds if kind in order and kind is not TranscriptPartial] == [
+        SpeechStarted,
+        SpeechStopped,
+        TurnEnded,
+        SessionClosed,
+    ]
+
+
+async def test_events_are_numbered_without_gaps_and_carry_the_audio_clock(sessions: SessionManager, user: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    await session.feed(user.speech("one two") + user.silence(900))
+    with anyio.fail_after(20):
+        await session.listen(timeout_s=20)
+    await session.close("client")
+    events = await all_events(sessions, session.session_id)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    times = [event.at_ms for event in events]
+    assert times == sorted(times)
+
+
+async def test_how_the_audio_is_cut_into_chunks_does_not_change_the_turn(sessions: SessionManager, user: Any) -> None:
+    audio = user.silence(300) + user.speech("the same words") + user.silence(900)
+    turns: list[UserTurn | None] = []
+    for size in (len(audio), 640, 34):
+        session = await sessions.open(SessionSettings(language="en", partials=False))
+        for start in range(0, len(audio), size):
+            await session.feed(audio[start : start + size])
+        with anyio.fail_after(20):
+            turns.append(await session.listen(timeout_s=20))
+        await session.close("client")
+    assert turns[0] is not None
+    assert turns[0] == turns[1] == turns[2]
+
+
+async def test_a_pause_within_a_turn_is_resumed(sessions: SessionManager, user: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    await session.feed(user.speech("first part") + user.silence(400) + user.speech("second") + user.silence(900))
+    with anyio.fail_after(20):
+        turn = await session.listen(timeout_s=20)
+    assert turn is not None
+    assert turn.text == "first part second"
+    await session.close("client")
+    assert any(isinstance(event, SpeechResumed) for event in await all_events(sessions, session.session_id))
+
+
+async def test_a_client_that_stops_sending_gets_its_turn(sessions: SessionManager, user: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    await session.feed(user.speech("no silence after this"))
+    with anyio.fail_after(20):
+        turn = await session.listen(timeout_s=20)
+    assert turn is not None
+    assert turn.text == "no silence after this"
+
+
+async def test_listen_returns_each_turn_once_and_any_turn_by_number(sessions: SessionManager, user: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    await session.feed(user.speech("one") + user.silence(900) + user.speech("two") + user.silence(900))
+    with anyio.fail_after(20):
+        texts = [turn.text for _ in range(2) if (turn := await session.listen(timeout_s=20)) is not None]
+        again = await session.listen(timeout_s=20, after_turn=0)
+    assert texts == ["one", "two"]
+    assert again is not None
+    assert again.text == "one"
+    assert await session.listen(timeout_s=0.01) is None
+
+
+async def test_a_noise_without_words_ends_a_turn_but_is_not_returned_by_listen(
+    sessions: SessionManager, user: Any, stage: Any
+) -> None:
+    session = await sessions.open(SessionSettings(partials=False))
+    noise = bytes([0, 64, 0, 192]) * 8_000
+    await session.feed(noise + user.silence(900))
+    async with sessions.subscribe(session.session_id) as events:
+        *_, ended = await stage.collect(events, TurnEnded)
+    assert ended.text == ""
+    assert await session.listen(timeout_s=0.01) is None
+
+
+async def test_say_is_played_to_its_end_and_heard_whole(sessions: SessionManager, stage: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("Good morning. How are you?")
+    spoken: list[AgentTurn] = []
+
+    async def wait() -> None:
+        spoken.append(await session.wait_spoken(item_id))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await stage.until(lambda: bool(spoken))
+    (turn,) = spoken
+    assert turn.status is SpeechStatus.COMPLETED
+    assert turn.heard_text == turn.text == "Good morning. How are you?"
+    assert turn.remaining_text == ""
+    assert turn.heard_source is HeardSource.ESTIMATED
+
+
+async def test_audio_of_an_item_is_contiguous_and_its_pcm_has_its_length(sessions: SessionManager, stage: Any) -> None:
+    session = await sessions.open(SessionSettings(output_rate_hz=8_000))
+    item_id = await session.say("A few words to be spoken here.")
+    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.COMPLETED)
+    offset_samples = 0
+    async with sessions.subscribe(session.session_id) as events:
+        async for published in events:
+            if isinstance(published.event, SayAudio):
+                assert published.pcm is not None
+                assert published.event.offset_ms == offset_samples * 1000 // 8_000
+                offset_samples += len(published.pcm) // 2
+            if isinstance(published.event, SayEnded):
+                assert published.event.duration_ms == offset_samples * 1000 // 8_000
+                break
+
+
+async def test_barge_in_flushes_and_truncates_to_what_was_heard(
+    sessions: SessionManager, user: Any, stage: Any
+) -> None:
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("one two three four five six seven eight nine ten eleven twelve")
+    async with sessions.subscribe(session.session_id) as events:
+        await stage.collect(events, SayAudio)
+    await stage.until(lambda: session.log.last_seq > 12)
+    await session.playback(item_id, 900)
+    await session.feed(user.speech("stop please") + user.silence(900))
+    async with sessions.subscribe(session.session_id) as events:
+        before = await stage.collect(events, PlaybackFlush)
+        await session.playback(item_id, 1_000, final=True)
+        after = await stage.collect(events, SayEnded)
+    flush, ended = before[-1], after[-1]
+    assert isinstance(flush, PlaybackFlush)
+    assert isinstance(ended, SayEnded)
+    assert flush.epoch == 2
+    assert all(event.epoch == 1 for event in before if isinstance(event, SayAudio))
+    assert not [event for event in after if isinstance(event, SayAudio)]
+    assert ended.status is SpeechStatus.INTERRUPTED
+    assert ended.heard_ms == 1_000
+    assert ended.heard_source is HeardSource.ACKNOWLEDGED
+    assert f"{ended.heard_text} {ended.remaining_text}".split() == (
+        "one two three four five six seven eight nine ten eleven twelve".split()
+    )
+    assert 1 <= len(ended.heard_text.split()) <= 6
+    with anyio.fail_after(20):
+        turn = await session.listen(timeout_s=20)
+    assert turn is not None
+    assert turn.text == "stop please"
+
+
+async def test_without_a_final_position_truncation_comes_after_the_wait(
+    sessions: SessionManager, user: Any, stage: Any
+) -> None:
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("one two three four five six seven eight nine ten")
+    await session.feed(user.speech("stop now please"))
+    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.INTERRUPTED)
+    assert session.history.agent_turn(item_id).heard_source is HeardSource.ESTIMATED
+
+
+async def test_stop_speaking_returns_what_was_heard_of_each_item(sessions: SessionManager, stage: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    first = await session.say("the first thing to say")
+    second = await session.say("the second thing")
+    await stage.until(lambda: session.history.agent_turn(first).status is SpeechStatus.SPEAKING)
+    stopped: list[tuple[AgentTurn, ...]] = []
+
+    async def stop() -> None:
+        stopped.append(await session.stop_speaking())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        await stage.until(lambda: bool(stopped))
+    ((one, two),) = stopped
+    assert (one.item_id, two.item_id) == (first, second)
+    assert one.status is two.status is SpeechStatus.INTERRUPTED
+    assert two.heard_text == ""
+    assert two.remaining_text == "the second thing"
+
+
+async def test_text_streamed_into_an_item_is_spoken_as_one(sessions: SessionManager, stage: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("Streaming ", more=True)
+    await session.say("works well. And ", append_to=item_id, more=True)
+    await session.say("it ends here.", append_to=item_id)
+    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.COMPLETED)
+    assert session.history.agent_turn(item_id).heard_text == "Streaming works well. And it ends here."
+    with pytest.raises(SpeechError) as error:
+        await session.say("too late", append_to=item_id)
+    assert error.value.code is ErrorCode.INVALID_REQUEST
+
+
+async def test_the_rest_of_a_text_that_never_comes_is_not_waited_for_for_ever(
+    sessions: SessionManager, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("session.speaking.MORE_TEXT_TIMEOUT_S", 0.05)
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("To be continued", more=True)
+    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.COMPLETED)
+
+
+async def test_a_client_that_stops_playing_ends_the_item_with_what_it_heard(
+    sessions: SessionManager, stage: Any
+) -> None:
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("one two three four five six seven eight nine ten")
+    await stage.until(lambda: session.log.last_seq > 8)
+    await session.playback(item_id, 100)
+    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.INTERRUPTED, step_s=1.0)
+    assert session.history.agent_turn(item_id).heard_ms == 1_100
+
+
+async def test_a_failing_voice_fails_the_item_and_not_the_session(
+    sessions: SessionManager, stage: Any, behaviour: FakeBehaviour, user: Any
+) -> None:
+    session = await sessions.open(SessionSettings())
+    behaviour.failure = RuntimeError("the engine is on fire")
+    item_id = await session.say("this will not work")
+    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.FAILED)
+    behaviour.failure = None
+    await session.feed(user.speech("still here") + user.silence(900))
+    with anyio.fail_after(20):
+        assert (await session.listen(timeout_s=20)) is not None
+    await session.close("client")
+    (ended,) = [e for e in await all_events(sessions, session.session_id) if isinstance(e, SayEnded)]
+    assert ended.error is not None
+    assert ended.error.code is ErrorCode.ENGINE_FAILED
+    assert "fire" not in ended.error.message
+
+
+async def test_history_holds_what_was_said_and_heard_in_order(sessions: SessionManager, user: Any, stage: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    await session.feed(user.speech("hello") + user.silence(900))
+    with anyio.fail_after(20):
+        await session.listen(timeout_s=20)
+    item_id = await session.say("Hi there.")
+    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.COMPLETED)
+    live = await sessions.conversation(session.session_id)
+    await session.close("client")
+    stored = await sessions.conversation(session.session_id)
+    assert stored.items == live.items
+    assert stored.session.state is SessionState.CLOSED
+    first, second = stored.items
+    assert isinstance(first, UserTurn)
+    assert isinstance(second, AgentTurn)
+    assert (first.text, second.heard_text) == ("hello", "Hi there.")
+
+
+async def test_a_subscriber_resumes_after_the_last_event_it_saw(sessions: SessionManager, user: Any) -> None:
+    session = await sessions.open(SessionSettings())
+    await session.feed(user.speech("some words") + user.silence(900))
+    with anyio.fail_after(20):
+        await session.listen(timeout_s=20)
+    await session.close("client")
+    everything = await all_events(sessions, session.session_id)
+    for cut in range(len(everything) + 1):
+        assert await all_events(sessions, session.session_id, after_seq=cut) == everything[cut:]
+
+
+async def test_a_live_subscriber_is_woken_by_each_event_and_let_go_at_the_end(sessions: SessionManager) -> None:
+    session = await sessions.open(SessionSettings())
+    seen: list[ServerEvent] = []
+
+    async def follow() -> None:
+        async with sessions.subscribe(session.session_id) as events:
+            seen.extend([published.event async for published in events])
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            await wait_all_tasks_blocked()
+            await session.close("client")
+    assert isinstance(seen[-1], SessionClosed)
+
+
+async def test_closing_ends_what_is_being_said_and_who_is_listening(sessions: SessionManager) -> None:
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("a long text that will not be finished")
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+
+            async def listen() -> None:
+                with pytest.raises(SpeechError) as error:
+                    await session.listen(timeout_s=60)
+                assert error.value.code is ErrorCode.SESSION_CLOSED
+
+            tasks.start_soon(listen)
+            await wait_all_tasks_blocked()
+            await sessions.close(session.session_id)
+    assert session.history.agent_turn(item_id) is not None
+    conversation = await sessions.conversation(session.session_id)
+    (turn,) = conversation.items
+    assert isinstance(turn, AgentTurn)
+    assert turn.status is SpeechStatus.INTERRUPTED
+
+
+async def closed(sessions: SessionManager) -> Session:
+    session = await sessions.open(SessionSettings())
+    await session.close("client")
+    return session
+
+
+async def test_a_closed_session_refuses_everything_but_reading(sessions: SessionManager) -> None:
+    session = await closed(sessions)
+    calls = [
+        session.feed(b"\0\0"),
+        session.say("hello"),
+        session.listen(1),
+        session.stop_speaking(),
+        session.playback("item_1", 1),
+        sessions.find(session.session_id),
+        sessions.close(session.session_id),
+    ]
+    for call in calls:
+        with pytest.raises(SpeechError) as error:
+            await call
+        assert error.value.code is ErrorCode.SESSION_CLOSED
+    assert (await sessions.info(session.session_id)).state is SessionState.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        (SessionSettings(voice="nobody"), ErrorCode.UNKNOWN_VOICE),
+        (SessionSettings(asr_model="nothing"), ErrorCode.UNKNOWN_MODEL),
+        (SessionSettings(language="tlh"), ErrorCode.UNSUPPORTED_LANGUAGE),
+        (SessionSettings(turn=TurnSettings(vad_on=0.2, vad_off=0.5)), ErrorCode.INVALID_REQUEST),
+    ],
+)
+async def test_settings_that_cannot_work_are_refused_at_once(
+    sessions: SessionManager, settings: SessionSettings, code: ErrorCode
+) -> None:
+    with pytest.raises(SpeechError) as error:
+        await sessions.open(settings)
+    assert error.value.code is code
+
+
+async def test_bad_calls_are_refused_with_a_code(sessions: SessionManager) -> None:
+    session = await sessions.open(SessionSettings())
+    for call, code in (
+        (session.feed(b"\0"), ErrorCode.INVALID_AUDIO),
+        (session.say("  …  "), ErrorCode.EMPTY_TEXT),
+        (session.say("x" * 5_001), ErrorCode.TEXT_TOO_LONG),
+        (session.say("hi", voice="nobody"), ErrorCode.UNKNOWN_VOICE),
+        (session.wait_spoken("item_99"), ErrorCode.INVALID_REQUEST),
+        (sessions.find("ses_unknown"), ErrorCode.UNKNOWN_SESSION),
+        (sessions.conversation("ses_unknown"), ErrorCode.UNKNOWN_SESSION),
+    ):
+        with pytest.raises(SpeechError) as error:
+            await call
+        assert error.value.code is code
+    with pytest.raises(SpeechError) as error:
+        async with sessions.subscribe(session.session_id, after_seq=99):
+            pass
+    assert error.value.code is ErrorCode.INVALID_REQUEST
+
+
+async def test_an_item_takes_no_endless_text(sessions: SessionManager) -> None:
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("begin ", more=True)
+    for _ in range(9):
+        await session.say("x" * 5_000, append_to=item_id, more=True)
+    with pytest.raises(SpeechError) as error:
+        await session.say("x" * 5_000, append_to=item_id, more=True)
+    assert error.value.code is ErrorCode.TEXT_TOO_LONG
+
+
+async def test_a_session_queues_no_endless_items(sessions: SessionManager) -> None:
+    session = await sessions.open(SessionSettings())
+    for _ in range(16):
+        await session.say("another thing")
+    with pytest.raises(SpeechError) as error:
+        await session.say("one too many")
+    assert error.value.code is ErrorCode.SESSION_BUSY
+
+
+async def test_sessions_beyond_the_limit_are_refused_until_one_closes(sessions: SessionManager) -> None:
+    first, *_ = [await sessions.open(SessionSettings()) for _ in range(3)]
+    with pytest.raises(SpeechError) as error:
+        await sessions.open(SessionSettings())
+    assert error.value.code is ErrorCode.TOO_MANY_SESSIONS
+    assert error.value.retry_after_s is not None
+    await first.close("client")
+    await sessions.open(SessionSettings())
+    assert sessions.live_count == 3
+
+
+async def test_an_idle_session_is_closed(sessions: SessionManager, stage: Any, clock: FakeClock) -> None:
+    session = await sessions.open(SessionSettings())
+    await wait_all_tasks_blocked()
+    clock.advance(700)
+    await stage.until(lambda: sessions.live_count == 0)
+    events = await all_events(sessions, session.session_id)
+    assert events[-1] == SessionClosed(seq=2, reason="idle")
+
+
+async def test_sessions_a_dead_process_left_open_are_marked_as_interrupted(
+    host: EngineHost, store: MemoryStore, clock: FakeClock
+) -> None:
+    async with SessionManager(host, store, clock=clock) as first:
+        session = await first.open(SessionSettings())
+        await session.log.flush()
+        snapshot = MemoryStore()
+        await snapshot.create(await store.record(session.session_id))
+        await snapshot.append(session.session_id, await store.read(session.session_id, 0, 100))
+    async with SessionManager(host, snapshot, clock=clock) as second:
+        assert (await second.info(session.session_id)).state is SessionState.INTERRUPTED
+        events = await all_events(second, session.session_id)
+        assert events[-1] == SessionClosed(seq=2, reason="server_stopped")
+        with pytest.raises(SpeechError) as error:
+            await second.find(session.session_id)
+        assert "interrupted" in error.value.message
+
+
+async def test_leaving_the_manager_closes_its_sessions_and_it_opens_no_more(
+    host: EngineHost, store: MemoryStore, clock: FakeClock
+) -> None:
+    async with SessionManager(host, store, clock=clock) as sessions:
+        session = await sessions.open(SessionSettings())
+    assert (await store.record(session.session_id)).state is SessionState.CLOSED
+    assert (await store.read(session.session_id, 1, 1)) == [SessionClosed(seq=2, reason="shutdown")]
+    with pytest.raises(SpeechError) as error:
+        await sessions.open(SessionSettings())
+    assert error.value.code is ErrorCode.SHUTTING_DOWN
+
+
+async def test_a_failing_recogniser_is_reported_and_the_turn_still_ends(
+    sessions: SessionManager, user: Any, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: Any, **__: Any) -> None:
+        raise SpeechError(ErrorCode.OVERLOADED, "too busy")
+
+    session = await sessions.open(SessionSettings())
+    monkeypatch.setattr(EngineHost, "transcribe", failing)
+    await session.feed(user.speech("lost words") + user.silence(900))
+    async with sessions.subscribe(session.session_id) as events:
+        seen = await stage.collect(events, TurnEnded)
+    assert [event.error.code for event in seen if isinstance(event, SessionError)] == [ErrorCode.OVERLOADED]
+
+
+async def test_a_failing_turn_detector_leaves_the_decision_to_silence(
+    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: Any, **__: Any) -> None:
+        raise SpeechError(ErrorCode.ENGINE_FAILED, "broken")
+
+    session = await sessions.open(SessionSettings())
+    monkeypatch.setattr(EngineHost, "score_turn", failing)
+    await session.feed(user.speech("fine anyway") + user.silence(900))
+    with anyio.fail_after(20):
+        turn = await session.listen(timeout_s=20)
+    assert turn is not None
+    assert turn.text == "fine anyway"
+
+
+async def test_a_store_that_fails_ends_the_session_and_lets_its_followers_go(
+    sessions: SessionManager, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, user: Any
+) -> None:
+    session = await sessions.open(SessionSettings())
+    await session.log.flush()
+
+    async def failing(*_: Any, **__: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(store, "append", failing)
+    with anyio.fail_after(20):
+        await session.feed(user.speech("words") + user.silence(900))
+        await session.ended.wait()
+    assert sessions.live_count == 0
+
+
+async def test_a_vad_that_breaks_fails_the_session_with_a_reason(
+    sessions: SessionManager, monkeypatch: pytest.MonkeyPatch, user: Any
+) -> None:
+    async def failing(*_: Any, **__: Any) -> None:
+        raise SpeechError(ErrorCode.ENGINE_FAILED, "broken")
+
+    session = await sessions.open(SessionSettings())
+    monkeypatch.setattr(EngineHost, "score_vad", failing)
+    await session.feed(user.silence(100))
+    with anyio.fail_after(20):
+        await session.ended.wait()
+    events = await all_events(sessions, session.session_id)
+    assert isinstance(events[-1], SessionClosed)
+    assert events[-1].reason == "failed"
+
+
+async def test_say_started_names_the_voice(sessions: SessionManager, stage: Any) -> None:
+    session = await sessions.open(SessionSettings(voice="fake-bass"))
+    await session.say("Deep.")
+    async with sessions.subscribe(session.session_id) as events:
+        *_, started = await stage.collect(events, SayStarted)
+    assert isinstance(started, SayStarted)
+    assert started.voice == "fake-bass"
