@@ -37,10 +37,17 @@ _RAMP_S: Final = 0.001
 _SLOT_SAMPLES: Final = round(SLOT_S * SESSION_RATE_HZ)
 _HOP_SAMPLES: Final = _SLOT_SAMPLES // 8
 _QUIET_RMS: Final = 0.003
+_QUIET_SHARE: Final = 0.1
+"""Of the loudest: what lies 20 dB below the tones is the room."""
 _PURE: Final = 0.6
 """Share of a slot's energy that its strongest tone must hold; vowels stay below it, over a whole word at least."""
-_SEARCH_SLOTS: Final = 64
+_SEARCH_SLOTS: Final = 32
 """How much of a stretch is looked at to find where its slots begin."""
+_SEARCH_STEPS_SAMPLES: Final = (40, 4)
+"""Coarse and fine. Half a coarse step beside the right place, tones are still pure."""
+_CODED: Final = 0.5
+"""Mean purity, at the best coarse place, below which a stretch is not in this code. Human speech was measured to have
+0.03 at the median and 0.4 at the 99th percentile."""
 
 
 class HeardWord(Struct, frozen=True):
@@ -71,13 +78,12 @@ def decode_words(samples: Samples) -> list[HeardWord]:
     """The words in 16 kHz audio; none in audio that is not this code. A word cut at the end is decoded in part."""
     words: list[HeardWord] = []
     for start, end in _stretches(samples):
-        stretch = samples[start:end].astype(np.float64)
-        if len(stretch) < _SLOT_SAMPLES:
-            continue
+        # The last tone may have been clipped a little.
+        stretch = np.pad(samples[start:end].astype(np.float64), (0, _HOP_SAMPLES))
         offset = _slot_offset(stretch)
-        tones, purity = _read_slots(stretch[max(offset, 0) :])
-        origin_s = (start + max(offset, 0)) / SESSION_RATE_HZ
-        words += _words_of(np.where(purity >= _PURE, tones, -1), origin_s)
+        if offset is not None:
+            tones, purity = _read_slots(stretch[offset:])
+            words += _words_of(np.where(purity >= _PURE, tones, -1), (start + offset) / SESSION_RATE_HZ)
     return words
 
 
@@ -85,7 +91,8 @@ def _stretches(samples: Samples) -> Iterator[tuple[int, int]]:
     """Where there is sound: pairs of start and end, in samples, apart by silence of at least half a slot."""
     hops = len(samples) // _HOP_SAMPLES
     squares = samples[: hops * _HOP_SAMPLES].astype(np.float64).reshape(hops, _HOP_SAMPLES) ** 2
-    sounding = np.flatnonzero(np.sqrt(squares.mean(axis=1)) > _QUIET_RMS)
+    levels = np.sqrt(squares.mean(axis=1))
+    sounding = np.flatnonzero(levels > max(_QUIET_RMS, _QUIET_SHARE * levels.max(initial=0.0)))
     if not len(sounding):
         return
     breaks = np.flatnonzero(np.diff(sounding) > _SLOT_SAMPLES // (2 * _HOP_SAMPLES))
@@ -96,23 +103,26 @@ def _stretches(samples: Samples) -> Iterator[tuple[int, int]]:
         yield max(0, int(first) - 1) * _HOP_SAMPLES, min(len(samples), (int(last) + 2) * _HOP_SAMPLES)
 
 
-def _slot_offset(stretch: NDArray[np.float64]) -> int:
-    """Where slots begin, in samples, at which they are purest: first coarsely, then to two samples."""
+def _slot_offset(stretch: NDArray[np.float64]) -> int | None:
+    """Where slots begin, in samples, so that they are purest; ``None`` if they are nowhere pure."""
     head = stretch[: _SEARCH_SLOTS * _SLOT_SAMPLES]
 
     def purity(offset: int) -> float:
         measured = _read_slots(head[offset:])[1]
         return float(measured.mean()) if len(measured) else 0.0
 
-    coarse = max(range(0, _SLOT_SAMPLES, 16), key=purity)
-    return max(range(max(0, coarse - 16), coarse + 17, 2), key=purity)
+    coarse_step, fine_step = _SEARCH_STEPS_SAMPLES
+    coarse = max(range(0, _SLOT_SAMPLES, coarse_step), key=purity)
+    if purity(coarse) < _CODED:
+        return None
+    return max(range(max(0, coarse - coarse_step), coarse + coarse_step, fine_step), key=purity)
 
 
 def _read_slots(stretch: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """For each whole slot its strongest tone and that tone's share of the energy: ``(n,)`` both."""
     count = len(stretch) // _SLOT_SAMPLES
     slots = stretch[: count * _SLOT_SAMPLES].reshape(count, _SLOT_SAMPLES) * _WINDOW
-    powers = np.abs(slots @ _PROBES) ** 2
+    powers = np.abs(np.fft.rfft(slots, axis=1)[:, _TONE_BINS]) ** 2
     tones = powers.argmax(axis=1)
     pure = (slots**2).sum(axis=1) * _WINDOW.sum() ** 2 / (2.0 * (_WINDOW**2).sum())
     return tones, powers.max(axis=1) / np.maximum(pure, 1e-12)
@@ -135,6 +145,5 @@ def _words_of(tones: NDArray[np.intp], origin_s: float) -> Iterator[HeardWord]:
 
 
 _WINDOW: Final[NDArray[np.float64]] = np.hanning(_SLOT_SAMPLES)
-_PROBES: Final[NDArray[np.complex128]] = np.exp(
-    -2j * np.pi * np.outer(np.arange(_SLOT_SAMPLES) / SESSION_RATE_HZ, _TONES_HZ)
-)
+_TONE_BINS: Final = np.rint(_TONES_HZ * SLOT_S).astype(np.intp)
+"""Each tone is a whole number of periods in a slot, so it falls on one line of the slot's spectrum."""
