@@ -278,5 +278,5 @@ class Speaker:
             if (new_position_ms := item.ledger.position_ms(now_us)) > position_ms:
                 position_ms, moved_us = new_position_ms, now_us
             elif item.ledger.final or (now_us - moved_us) / 1e6 >= STALL_S:
-                raise SpeechError(ErrorCode.CANCELLED, "The client stopped playing this item; the rest was not spoken.")
+                raise _PlaybackStoppedError
             await self._clock.sleep(min(too_much_ms, PIECE_MS) / 1000)

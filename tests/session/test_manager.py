@@ -48,13 +48,22 @@ async def all_events(sessions: SessionManager, session_id: str, after_seq: int =
             return [published.event async for published in events]
 
 
+def agent_turn(session: Session, item_id: str) -> AgentTurn:
+    turn = session.history.agent_turn(item_id)
+    assert turn is not None
+    return turn
+
+
+async def heard_turn(session: Session) -> UserTurn:
+    turn = await session.listen(timeout_s=20)
+    assert turn is not None
+    return turn
+
+
 async def test_what_the_user_says_becomes_a_turn_with_its_text(sessions: SessionManager, user: Any) -> None:
     session = await sessions.open(SessionSettings(language="en"))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(session.feed, user.silence(800) + user.speech("hello antiphon") + user.silence(900))
-        with anyio.fail_after(20):
-            turn = await session.listen(timeout_s=20)
-    assert turn is not None
+    await session.feed(user.silence(800) + user.speech("hello antiphon") + user.silence(900))
+    turn = await heard_turn(session)
     assert (turn.turn, turn.text, turn.language) == (1, "hello antiphon", "en")
     assert abs(turn.started_ms - 800) <= 64
     assert [word.text for word in turn.words] == ["hello", "antiphon"]
@@ -73,8 +82,7 @@ async def test_what_the_user_says_becomes_a_turn_with_its_text(sessions: Session
 async def test_events_are_numbered_without_gaps_and_carry_the_audio_clock(sessions: SessionManager, user: Any) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("one two") + user.silence(900))
-    with anyio.fail_after(20):
-        await session.listen(timeout_s=20)
+    await heard_turn(session)
     await session.close("client")
     events = await all_events(sessions, session.session_id)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
@@ -99,9 +107,7 @@ async def test_how_the_audio_is_cut_into_chunks_does_not_change_the_turn(session
 async def test_a_pause_within_a_turn_is_resumed(sessions: SessionManager, user: Any) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("first part") + user.silence(400) + user.speech("second") + user.silence(900))
-    with anyio.fail_after(20):
-        turn = await session.listen(timeout_s=20)
-    assert turn is not None
+    turn = await heard_turn(session)
     assert turn.text == "first part second"
     await session.close("client")
     assert any(isinstance(event, SpeechResumed) for event in await all_events(sessions, session.session_id))
@@ -110,9 +116,7 @@ async def test_a_pause_within_a_turn_is_resumed(sessions: SessionManager, user: 
 async def test_a_client_that_stops_sending_gets_its_turn(sessions: SessionManager, user: Any) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("no silence after this"))
-    with anyio.fail_after(20):
-        turn = await session.listen(timeout_s=20)
-    assert turn is not None
+    turn = await heard_turn(session)
     assert turn.text == "no silence after this"
 
 
@@ -161,7 +165,7 @@ async def test_say_is_played_to_its_end_and_heard_whole(sessions: SessionManager
 async def test_audio_of_an_item_is_contiguous_and_its_pcm_has_its_length(sessions: SessionManager, stage: Any) -> None:
     session = await sessions.open(SessionSettings(output_rate_hz=8_000))
     item_id = await session.say("A few words to be spoken here.")
-    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.COMPLETED)
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.COMPLETED)
     offset_samples = 0
     async with sessions.subscribe(session.session_id) as events:
         async for published in events:
@@ -201,9 +205,7 @@ async def test_barge_in_flushes_and_truncates_to_what_was_heard(
         "one two three four five six seven eight nine ten eleven twelve".split()
     )
     assert 1 <= len(ended.heard_text.split()) <= 6
-    with anyio.fail_after(20):
-        turn = await session.listen(timeout_s=20)
-    assert turn is not None
+    turn = await heard_turn(session)
     assert turn.text == "stop please"
 
 
@@ -213,15 +215,15 @@ async def test_without_a_final_position_truncation_comes_after_the_wait(
     session = await sessions.open(SessionSettings())
     item_id = await session.say("one two three four five six seven eight nine ten")
     await session.feed(user.speech("stop now please"))
-    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.INTERRUPTED)
-    assert session.history.agent_turn(item_id).heard_source is HeardSource.ESTIMATED
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.INTERRUPTED)
+    assert agent_turn(session, item_id).heard_source is HeardSource.ESTIMATED
 
 
 async def test_stop_speaking_returns_what_was_heard_of_each_item(sessions: SessionManager, stage: Any) -> None:
     session = await sessions.open(SessionSettings())
     first = await session.say("the first thing to say")
     second = await session.say("the second thing")
-    await stage.until(lambda: session.history.agent_turn(first).status is SpeechStatus.SPEAKING)
+    await stage.until(lambda: agent_turn(session, first).status is SpeechStatus.SPEAKING)
     stopped: list[tuple[AgentTurn, ...]] = []
 
     async def stop() -> None:
@@ -242,8 +244,8 @@ async def test_text_streamed_into_an_item_is_spoken_as_one(sessions: SessionMana
     item_id = await session.say("Streaming ", more=True)
     await session.say("works well. And ", append_to=item_id, more=True)
     await session.say("it ends here.", append_to=item_id)
-    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.COMPLETED)
-    assert session.history.agent_turn(item_id).heard_text == "Streaming works well. And it ends here."
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.COMPLETED)
+    assert agent_turn(session, item_id).heard_text == "Streaming works well. And it ends here."
     with pytest.raises(SpeechError) as error:
         await session.say("too late", append_to=item_id)
     assert error.value.code is ErrorCode.INVALID_REQUEST
@@ -255,7 +257,7 @@ async def test_the_rest_of_a_text_that_never_comes_is_not_waited_for_for_ever(
     monkeypatch.setattr("session.speaking.MORE_TEXT_TIMEOUT_S", 0.05)
     session = await sessions.open(SessionSettings())
     item_id = await session.say("To be continued", more=True)
-    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.COMPLETED)
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.COMPLETED)
 
 
 async def test_a_client_that_stops_playing_ends_the_item_with_what_it_heard(
@@ -265,8 +267,8 @@ async def test_a_client_that_stops_playing_ends_the_item_with_what_it_heard(
     item_id = await session.say("one two three four five six seven eight nine ten")
     await stage.until(lambda: session.log.last_seq > 8)
     await session.playback(item_id, 100)
-    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.INTERRUPTED, step_s=1.0)
-    assert session.history.agent_turn(item_id).heard_ms == 1_100
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.INTERRUPTED, step_s=1.0)
+    assert agent_turn(session, item_id).heard_ms == 1_100
 
 
 async def test_a_failing_voice_fails_the_item_and_not_the_session(
@@ -275,11 +277,10 @@ async def test_a_failing_voice_fails_the_item_and_not_the_session(
     session = await sessions.open(SessionSettings())
     behaviour.failure = RuntimeError("the engine is on fire")
     item_id = await session.say("this will not work")
-    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.FAILED)
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.FAILED)
     behaviour.failure = None
     await session.feed(user.speech("still here") + user.silence(900))
-    with anyio.fail_after(20):
-        assert (await session.listen(timeout_s=20)) is not None
+    await heard_turn(session)
     await session.close("client")
     (ended,) = [e for e in await all_events(sessions, session.session_id) if isinstance(e, SayEnded)]
     assert ended.error is not None
@@ -290,10 +291,9 @@ async def test_a_failing_voice_fails_the_item_and_not_the_session(
 async def test_history_holds_what_was_said_and_heard_in_order(sessions: SessionManager, user: Any, stage: Any) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("hello") + user.silence(900))
-    with anyio.fail_after(20):
-        await session.listen(timeout_s=20)
+    await heard_turn(session)
     item_id = await session.say("Hi there.")
-    await stage.until(lambda: session.history.agent_turn(item_id).status is SpeechStatus.COMPLETED)
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.COMPLETED)
     live = await sessions.conversation(session.session_id)
     await session.close("client")
     stored = await sessions.conversation(session.session_id)
@@ -308,8 +308,7 @@ async def test_history_holds_what_was_said_and_heard_in_order(sessions: SessionM
 async def test_a_subscriber_resumes_after_the_last_event_it_saw(sessions: SessionManager, user: Any) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("some words") + user.silence(900))
-    with anyio.fail_after(20):
-        await session.listen(timeout_s=20)
+    await heard_turn(session)
     await session.close("client")
     everything = await all_events(sessions, session.session_id)
     for cut in range(len(everything) + 1):
@@ -506,9 +505,7 @@ async def test_a_failing_turn_detector_leaves_the_decision_to_silence(
     session = await sessions.open(SessionSettings())
     monkeypatch.setattr(EngineHost, "score_turn", failing)
     await session.feed(user.speech("fine anyway") + user.silence(900))
-    with anyio.fail_after(20):
-        turn = await session.listen(timeout_s=20)
-    assert turn is not None
+    turn = await heard_turn(session)
     assert turn.text == "fine anyway"
 
 
