@@ -109,7 +109,7 @@ class SayAudio(_ServerEvent, frozen=True, kw_only=True, tag="say.audio"):
     duration_ms: int
     audio: str | None = None
     """Base64 of 16-bit mono PCM at the session's output rate. Never stored: a resumed stream has it only while it is
-    still in memory."""
+    still in memory. Over WebSocket it is null, and a binary frame follows; or empty, and none does, if it is gone."""
 
 
 class PlaybackFlush(_ServerEvent, frozen=True, kw_only=True, tag="playback.flush"):
@@ -174,7 +174,8 @@ class Playback(_ClientEvent, frozen=True, kw_only=True, tag="playback"):
 class Say(_ClientEvent, frozen=True, kw_only=True, tag="say"):
     """Speak. With ``more`` the item stays open for further text by ``append_to``."""
 
-    text: Annotated[str, Meta(max_length=MAX_SAY_CHARS)]
+    text: str
+    """At most :data:`MAX_SAY_CHARS`."""
     voice: str | None = None
     append_to: str | None = None
     more: bool = False

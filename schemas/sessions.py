@@ -12,6 +12,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.audio import SESSION_RATE_HZ
+from schemas.errors import ErrorInfo
 from schemas.transcripts import Word
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -123,6 +124,8 @@ class AgentTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="agent"
     heard_ms: int = 0
     """How much of the audio was played."""
     heard_source: HeardSource = HeardSource.ESTIMATED
+    error: ErrorInfo | None = None
+    """Why, if ``status`` is ``failed``."""
 
 
 ConversationItem = UserTurn | AgentTurn

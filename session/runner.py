@@ -232,12 +232,15 @@ class Session:
             raise SpeechError(ErrorCode.INVALID_REQUEST, f"This session has no item {item_id[:64]!r}.", param="item_id")
         return turn
 
-    async def listen(self, timeout_s: float, after_turn: int | None = None) -> UserTurn | None:
+    async def listen(
+        self, timeout_s: float, after_turn: int | None = None, *, while_speaking: bool = False
+    ) -> UserTurn | None:
         """The user's next complete turn that has words, or ``None`` after ``timeout_s``.
 
         Args:
             timeout_s: How long to wait at most.
             after_turn: Wait for the first turn after this number; ``None`` for the next one not yet returned.
+            while_speaking: Do not wait unless the user is speaking, or once they turn out to have said nothing.
 
         Raises:
             SpeechError: ``session_closed`` if the session ends first.
@@ -253,6 +256,8 @@ class Session:
                         return turn
                 if self._close_reason is not None:
                     raise self._closed_error()
+                if while_speaking and self._state.user is UserState.IDLE:
+                    return None
                 await turn_ended.wait()
         return None
 
@@ -262,6 +267,11 @@ class Session:
         item_ids = self._speaker.unfinished
         self._dispatch(StopRequested())
         return tuple([await self.wait_spoken(item_id) for item_id in item_ids])
+
+    def stop_item(self, item_id: str) -> None:
+        """Stop one item, or drop it if it waits; others go on. Nothing happens if it is over."""
+        if self._close_reason is None:
+            self._dispatch(StopRequested(item_id))
 
     async def playback(self, item_id: str, played_ms: int, *, final: bool = False) -> None:
         """The client's playback position of an item; ``final`` if it will not change any more."""

@@ -89,7 +89,10 @@ class ItemPlayed(Struct, frozen=True):
 
 
 class StopRequested(Struct, frozen=True):
-    """The client wants the agent silent."""
+    """The client wants the agent silent, or one item unsaid."""
+
+    item_id: str | None = None
+    """Only this item; ``None`` for all."""
 
 
 class FinalPosition(Struct, frozen=True):
@@ -290,6 +293,8 @@ def step(state: TurnState, event: TurnEvent, settings: TurnSettings) -> Step:
         case ItemPlayed():
             return _item_played(state, event.item_id)
         case StopRequested():
+            if event.item_id is not None:
+                return _stop_item(state, event.item_id, settings)
             return _yield_floor(state, settings)
         case FinalPosition():
             return _final_position(state, event.item_id)
@@ -452,7 +457,17 @@ def _item_played(state: TurnState, item_id: str) -> Step:
 
 def _yield_floor(state: TurnState, settings: TurnSettings) -> Step:
     dropped = tuple(DropItem(item_id) for item_id in state.queue)
-    state = replace(state, queue=())
+    return _stop_current(replace(state, queue=()), settings, dropped)
+
+
+def _stop_item(state: TurnState, item_id: str, settings: TurnSettings) -> Step:
+    if item_id in state.queue:
+        rest = tuple(queued for queued in state.queue if queued != item_id)
+        return replace(state, queue=rest), (DropItem(item_id),)
+    return _stop_current(state, settings) if item_id == state.item_id else (state, ())
+
+
+def _stop_current(state: TurnState, settings: TurnSettings, dropped: tuple[DropItem, ...] = ()) -> Step:
     if state.agent is not AgentState.SPEAKING or state.item_id is None:
         return state, dropped
     item_id = state.item_id

@@ -1,11 +1,11 @@
-"""What msgspec finds wrong with a value, as a typed error that names the field and what is allowed."""
+"""Requests into Structs. What msgspec finds wrong becomes a typed error that names the field and what is allowed."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,6 +14,38 @@ from schemas.errors import ErrorCode, SpeechError
 _PLACE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _UNKNOWN: Final = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
 _MISSING: Final = re.compile(r"^Object missing required field `(?P<name>.*)`$")
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def decoded_json(body: bytes | str, kind: type[T]) -> T:
+    """JSON as ``kind``.
+
+    Raises:
+        SpeechError: ``invalid_json`` or ``invalid_request``.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise invalid_request(error, kind) from error
+    except msgspec.DecodeError as error:
+        raise SpeechError(ErrorCode.INVALID_JSON, f"The body is not valid JSON: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise SpeechError(ErrorCode.INVALID_JSON, "The body is not valid JSON: it is not UTF-8.") from error
+    except RecursionError as error:
+        raise SpeechError(ErrorCode.INVALID_JSON, "The body is nested too deeply.") from error
+
+
+def converted(value: Mapping[str, object], kind: type[T], *, strict: bool = True) -> T:
+    """Plain data as ``kind``; texts may stand for numbers only if it is not ``strict``.
+
+    Raises:
+        SpeechError: ``invalid_request``.
+    """
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise invalid_request(error, kind) from error
 
 
 def invalid_request(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> SpeechError:

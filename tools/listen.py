@@ -1,0 +1,36 @@
+"""The tool ``listen``: what the user says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.errors import ErrorCode, SpeechError
+from schemas.tools import ListenInput, ListenOutput, ToolAnnotations
+from tools.tool import Tool, ToolContext
+
+
+async def _listen(context: ToolContext, arguments: ListenInput) -> ListenOutput:
+    session = await context.sessions.find(arguments.session_id)
+    try:
+        turn = await session.listen(arguments.timeout_s, arguments.after_turn)
+    except SpeechError as error:
+        if error.code is not ErrorCode.SESSION_CLOSED:
+            raise
+        return ListenOutput(status="closed")
+    return ListenOutput(status="turn" if turn else "timeout", turn=turn)
+
+
+TOOL: Final = Tool(
+    name="listen",
+    title="Listen to the user",
+    description=(
+        "Waits until the user of a session has finished speaking, and returns what they said. Each turn is returned "
+        "once, in order, so none is lost while you think. Status timeout means that the user said nothing: listen "
+        "again, or say something. Status closed means that the session ended while you waited."
+    ),
+    input=ListenInput,
+    output=ListenOutput,
+    handler=_listen,
+    # Without after_turn it moves on from turn to turn.
+    annotations=ToolAnnotations(read_only=True, idempotent=False, open_world=True),
+)

@@ -1,0 +1,60 @@
+"""The tool ``say``: the agent speaks, and learns what was heard."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+
+from schemas.sessions import AgentTurn, SpeechStatus
+from schemas.tools import SayInput, SayOutput, ToolAnnotations
+from session.runner import Session
+from tools.tool import Tool, ToolContext
+
+
+async def _say(context: ToolContext, arguments: SayInput) -> SayOutput:
+    session = await context.sessions.find(arguments.session_id)
+    item_id = await session.say(
+        arguments.text, voice=arguments.voice, append_to=arguments.append_to, more=arguments.more
+    )
+    if arguments.more or not arguments.wait:
+        return _unfinished(session, item_id)
+    try:
+        turn = await session.wait_spoken(item_id)
+    except anyio.get_cancelled_exc_class():
+        # Whoever wanted this said is gone, and would not know what the user hears from here on.
+        session.stop_item(item_id)
+        raise
+    user_turn = None
+    if turn.status is SpeechStatus.INTERRUPTED:
+        user_turn = await session.listen(arguments.user_timeout_s, while_speaking=True)
+    return SayOutput(
+        item_id=item_id,
+        status=turn.status,
+        heard_text=turn.heard_text,
+        remaining_text=turn.remaining_text,
+        user_turn=user_turn,
+        error=turn.error,
+    )
+
+
+def _unfinished(session: Session, item_id: str) -> SayOutput:
+    turn = session.history.agent_turn(item_id) or AgentTurn(item_id=item_id, text="", status=SpeechStatus.QUEUED)
+    return SayOutput(item_id=item_id, status=turn.status, heard_text="", remaining_text=turn.text)
+
+
+TOOL: Final = Tool(
+    name="say",
+    title="Say something",
+    description=(
+        "Speaks a text to the user of a session, as soon as neither of you is speaking, and waits until it was "
+        "heard or the user interrupted. Put heard_text, not your text, into the conversation history: after an "
+        "interruption the user knows nothing of remaining_text. user_turn then holds what they said. "
+        "To speak while you still write, send the first sentence with more=true and the others with append_to. "
+        "If the call is cancelled while it waits, the speech stops; use wait=false if your calls must be short."
+    ),
+    input=SayInput,
+    output=SayOutput,
+    handler=_say,
+    annotations=ToolAnnotations(read_only=False, idempotent=False, open_world=True),
+)

@@ -1,0 +1,62 @@
+"""The tool ``transcribe``: speech into text."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engines.base import AsrOptions
+from schemas.errors import ErrorCode, SpeechError
+from schemas.models import ModelKind
+from schemas.tools import ToolAnnotations, ToolProgress, ToolSegment, TranscribeInput, TranscribeOutput
+from schemas.transcripts import Segment, Transcript
+from tools.audio_argument import decoded_audio
+from tools.tool import Tool, ToolContext
+
+
+async def _transcribe(context: ToolContext, arguments: TranscribeInput) -> TranscribeOutput:
+    deadline_s = context.engine_deadline_s()
+    model = context.host.model(ModelKind.ASR, arguments.model).name
+    audio = await decoded_audio(context.decoder, arguments)
+    options = AsrOptions(
+        task=arguments.task,
+        language=arguments.language,
+        prompt=arguments.prompt,
+        hotwords=arguments.hotwords,
+        beam_size=arguments.beam_size,
+        temperature=arguments.temperature,
+        word_times=arguments.word_times,
+    )
+    transcript: Transcript | None = None
+    async with context.host.transcribe_stream(audio.samples, options, model=model, deadline_s=deadline_s) as results:
+        async for result in results:
+            match result:
+                case Segment():
+                    await context.emit(ToolSegment(segment=result))
+                    await context.emit(ToolProgress(done_s=result.end_s, total_s=audio.duration_s))
+                case Transcript():
+                    transcript = result
+    if transcript is None:
+        raise SpeechError(ErrorCode.ENGINE_FAILED, "Recognition ended without a result. Try again.")
+    return TranscribeOutput(
+        text=transcript.text,
+        language=transcript.language,
+        language_probability=transcript.language_probability,
+        duration_s=transcript.duration_s,
+        segments=transcript.segments,
+        words=transcript.words,
+        model=model,
+    )
+
+
+TOOL: Final = Tool(
+    name="transcribe",
+    title="Transcribe speech",
+    description=(
+        "Turns a recording into text, with the language, segments and, if asked for, the time of each word. "
+        "Works on whole files of up to an hour. For a live conversation use open_session and listen instead."
+    ),
+    input=TranscribeInput,
+    output=TranscribeOutput,
+    handler=_transcribe,
+    annotations=ToolAnnotations(read_only=True, idempotent=True, open_world=False),
+)
