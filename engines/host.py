@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self, TypeVar, cast
 
 import anyio
 import numpy as np
@@ -30,8 +30,12 @@ from schemas.models import ModelKind, ModelStatus
 from schemas.speech import SpeechChunk, Voice
 from schemas.transcripts import LanguageGuess, Segment, Transcript
 
+T = TypeVar("T")
+
 _FRAME_MAX_QUEUED: Final = 256
 """VAD and turn detection take milliseconds and each session waits for its answer: room for so many sessions."""
+_FRAME_TIMEOUT_S: Final = 30.0
+"""An engine that takes so long over milliseconds of work is stuck."""
 _TITLES: Final = {
     ModelKind.ASR: "recognition",
     ModelKind.TTS: "synthesis",
@@ -143,17 +147,22 @@ class EngineHost:
             ) as results:
                 yield results
 
-    async def detect_language(self, samples: Samples, *, model: str | None = None) -> list[LanguageGuess]:
+    async def detect_language(
+        self, samples: Samples, *, model: str | None = None, deadline_s: float | None = None
+    ) -> list[LanguageGuess]:
         """The languages 16 kHz audio may be in, most probable first.
 
         Raises:
             SpeechError: As :meth:`transcribe`.
         """
         slot = self._slot(ModelKind.ASR, model)
-        async with slot.using(None) as engine:
+        async with slot.using(deadline_s) as engine:
             asr = cast("Asr", engine)
             return await slot.scheduler.run(
-                lambda: asr.detect_language([samples])[0], cancellation=Cancellation(), priority=Priority.FINAL
+                lambda: asr.detect_language([samples])[0],
+                cancellation=Cancellation(),
+                priority=Priority.FINAL,
+                deadline_s=deadline_s,
             )
 
     @asynccontextmanager
@@ -215,7 +224,8 @@ class EngineHost:
             states: From :meth:`vad_initial_state` or from the frame before.
 
         Raises:
-            SpeechError: ``model_not_installed``, ``overloaded``, ``shutting_down`` or ``engine_failed``.
+            SpeechError: ``model_not_installed``, ``overloaded``, ``deadline_exceeded``, ``shutting_down``,
+                ``engine_failed`` or what loading raised.
         """
         slot = self._slot(ModelKind.VAD, None)
         async with slot.using(None) as engine:
@@ -224,22 +234,21 @@ class EngineHost:
             def score() -> tuple[NDArray[np.float32], list[VadState]]:
                 return vad.score(frames, [state if state.size else vad.initial_state() for state in states])
 
-            return await slot.scheduler.run(score, cancellation=Cancellation(), priority=Priority.FINAL)
+            return await _run_frame(slot, score)
 
     async def score_turn(self, samples: Samples) -> float | None:
         """The probability that 16 kHz audio ending in silence is a complete turn; ``None`` without a turn detector.
 
         Raises:
-            SpeechError: ``overloaded``, ``shutting_down``, ``engine_failed`` or what loading raised.
+            SpeechError: ``overloaded``, ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or what loading
+                raised.
         """
         slot = self._default(ModelKind.TURN_DETECTOR)
         if slot is None:
             return None
         async with slot.using(None) as engine:
             detector = cast("TurnDetector", engine)
-            return await slot.scheduler.run(
-                lambda: detector.score([samples])[0], cancellation=Cancellation(), priority=Priority.FINAL
-            )
+            return await _run_frame(slot, lambda: detector.score([samples])[0])
 
     def voices(self) -> tuple[Voice, ...]:
         """What can be asked for, the default first."""
@@ -362,6 +371,16 @@ class EngineHost:
                     await slot.free()
             idle_since_s = min((slot.last_used_s for slot in self._slots.values() if slot.loaded), default=now_s)
             await self._sleep(max(idle_since_s + keep_alive_s - now_s, keep_alive_s / 10))
+
+
+async def _run_frame(slot: EngineSlot, fn: Callable[[], T]) -> T:
+    """Run work that takes milliseconds and cannot be cancelled."""
+    return await slot.scheduler.run(
+        fn,
+        cancellation=Cancellation(),
+        priority=Priority.FINAL,
+        deadline_s=anyio.current_time() + _FRAME_TIMEOUT_S,
+    )
 
 
 def _transcribe(asr: Asr, job: AsrJob) -> Transcript:

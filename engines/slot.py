@@ -96,8 +96,13 @@ class EngineSlot:
     async def free(self) -> None:
         """Free the engine's memory. Only while it is not busy."""
         engine, self._engine, self.resident_bytes = self._engine, None, 0
-        if engine is not None:
+        if engine is None:
+            return
+        try:
             await to_thread.run_sync(engine.close, limiter=self._loading)
+        except Exception:
+            log.exception("unload_failed", model=self.name)
+        else:
             log.info("model_unloaded", model=self.name)
 
     async def _wait_for_load(self, deadline_s: float | None) -> None:

@@ -1,0 +1,501 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+import soxr
+from anyio import to_thread
+from msgspec import structs
+
+from engines.base import AsrOptions, Engine
+from engines.fake import FakeAsr, FakeBehaviour, fake_engines
+from engines.host import EngineHost
+from engines.scheduler import SchedulerStats
+from engines.spec import EngineSpec, HostSettings
+from schemas.audio import Samples
+from schemas.errors import ErrorCode, SpeechError
+from schemas.models import ModelKind, ModelStatus
+from schemas.speech import Voice
+from schemas.transcripts import Segment, Transcript
+
+pytestmark = pytest.mark.anyio
+
+_soxr: Any = soxr
+
+PATIENCE_S = 10.0
+SILENCE = np.zeros(16_000, np.float32)
+
+
+class Clock:
+    """Time that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._moved = anyio.Event()
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    async def sleep(self, duration_s: float) -> None:
+        until_s = self.now_s + duration_s
+        while self.now_s < until_s:
+            await self._moved.wait()
+
+    async def pass_time(self, duration_s: float) -> None:
+        self.now_s += duration_s
+        self._moved.set()
+        self._moved = anyio.Event()
+        await anyio.wait_all_tasks_blocked()
+
+
+class Loader:
+    """Loads a fake, when it may, and counts."""
+
+    def __init__(self, behaviour: FakeBehaviour | None = None) -> None:
+        self.behaviour = behaviour
+        self.loads = 0
+        self.closes = 0
+        self.begun = threading.Event()
+        self.closed = threading.Event()
+        self.failure: Exception | None = None
+        self._may_load = threading.Event()
+        self._may_load.set()
+
+    def hold(self) -> None:
+        self._may_load.clear()
+
+    def let_go(self) -> None:
+        self._may_load.set()
+
+    def __call__(self) -> Engine:
+        self.loads += 1
+        self.begun.set()
+        assert self._may_load.wait(PATIENCE_S)
+        if self.failure is not None:
+            raise self.failure
+        loader = self
+
+        class CountingAsr(FakeAsr):
+            def close(self) -> None:
+                loader.closes += 1
+                loader.closed.set()
+
+        return CountingAsr(behaviour=self.behaviour)
+
+
+@pytest.fixture(autouse=True)
+async def deadline() -> AsyncGenerator[None]:
+    with anyio.fail_after(PATIENCE_S):
+        yield
+
+
+@pytest.fixture
+def loader() -> Iterator[Loader]:
+    loader = Loader(FakeBehaviour())
+    yield loader
+    loader.let_go()
+
+
+@asynccontextmanager
+async def host_of(
+    engines: dict[str, EngineSpec], clock: Clock | None = None, **settings: Any
+) -> AsyncGenerator[EngineHost]:
+    clock = clock or Clock()
+    async with EngineHost(engines, HostSettings(**settings), clock=clock, sleep=clock.sleep) as host:
+        yield host
+
+
+def asr_spec(load: Callable[[], Engine], **changes: Any) -> EngineSpec:
+    return EngineSpec(kind=ModelKind.ASR, engine="fake", load=load, **changes)
+
+
+def status(host: EngineHost, name: str) -> ModelStatus:
+    (found,) = (model for model in host.models() if model.name == name)
+    return found
+
+
+def stats(host: EngineHost, name: str) -> SchedulerStats:
+    (found,) = (one for one in host.stats() if one.name == name)
+    return found
+
+
+async def say(host: EngineHost, text: str) -> Samples:
+    async with host.synthesize(text) as chunks:
+        spoken = [chunk async for chunk in chunks]
+    return _soxr.resample(np.concatenate([chunk.samples for chunk in spoken]), spoken[0].sample_rate_hz, 16_000)
+
+
+async def test_what_is_said_is_transcribed() -> None:
+    async with host_of(fake_engines()) as host:
+        transcript = await host.transcribe(await say(host, "Hello there. How are you?"), AsrOptions(word_times=True))
+        assert transcript.text == "Hello there. How are you?"
+        assert [word.text for word in transcript.words][:2] == ["Hello", "there."]
+
+
+async def test_a_streamed_transcription_gives_segments_and_then_the_transcript() -> None:
+    async with host_of(fake_engines()) as host:
+        samples = await say(host, "Hello there. How are you?")
+        async with host.transcribe_stream(samples, AsrOptions()) as results:
+            received = [result async for result in results]
+    assert [type(result) for result in received] == [Segment, Segment, Transcript]
+    assert received[-1].text == "Hello there. How are you?"
+
+
+async def test_language_voice_activity_and_turn_end_are_judged() -> None:
+    async with host_of(fake_engines(turn_scores=[0.25])) as host:
+        assert (await host.detect_language(SILENCE))[0].language == "en"
+        frames = np.stack([np.zeros(512), np.full(512, 0.5)]).astype(np.float32)
+        probabilities, states = await host.score_vad(frames, [host.vad_initial_state() for _ in range(2)])
+        assert probabilities[0] < 0.1
+        assert probabilities[1] > 0.9
+        assert [float(state[0]) for state in (await host.score_vad(frames, states))[1]] == [2.0, 2.0]
+        assert await host.score_turn(SILENCE) == 0.25
+
+
+async def test_without_a_turn_detector_there_is_no_score() -> None:
+    engines = fake_engines()
+    del engines["fake-turn"]
+    async with host_of(engines) as host:
+        assert await host.score_turn(SILENCE) is None
+
+
+async def test_without_models_each_task_says_what_to_run() -> None:
+    async with host_of({}) as host:
+
+        async def synthesize() -> None:
+            async with host.synthesize("Hello"):
+                pytest.fail("entered")
+
+        async def vad_state() -> None:
+            host.vad_initial_state()
+
+        for attempt in (lambda: host.transcribe(SILENCE, AsrOptions()), synthesize, vad_state):
+            with pytest.raises(SpeechError) as raised:
+                await attempt()
+            assert raised.value.code is ErrorCode.MODEL_NOT_INSTALLED
+            assert "antiphon models pull --default" in raised.value.message
+        assert host.voices() == ()
+
+
+async def test_an_unknown_model_is_answered_with_those_there_are() -> None:
+    engines = {f"asr-{number}": asr_spec(FakeAsr) for number in range(12)} | fake_engines()
+    async with host_of(engines) as host:
+        with pytest.raises(SpeechError) as raised:
+            await host.transcribe(SILENCE, AsrOptions(), model="whisper" * 100)
+        assert raised.value.code is ErrorCode.UNKNOWN_MODEL
+        assert raised.value.param == "model"
+        assert "asr-0, asr-1" in raised.value.message
+        assert "asr-9 and 3 more" in raised.value.message
+        assert len(raised.value.message) < 250
+        with pytest.raises(SpeechError, match="no recognition model 'fake-tts'"):
+            await host.transcribe(SILENCE, AsrOptions(), model="fake-tts")
+
+
+async def test_a_known_model_that_is_not_installed_says_how_to_get_it() -> None:
+    engines = {"big": asr_spec(FakeAsr, installed=False, default=True), "small": asr_spec(FakeAsr)}
+    async with host_of(engines) as host:
+        with pytest.raises(SpeechError, match="antiphon models pull big") as raised:
+            await host.transcribe(SILENCE, AsrOptions(), model="big")
+        assert raised.value.code is ErrorCode.MODEL_NOT_INSTALLED
+        assert host.model(ModelKind.ASR, None).name == "small"
+        assert [(model.name, model.installed, model.default) for model in host.models()] == [
+            ("big", False, False),
+            ("small", True, True),
+        ]
+
+
+async def test_the_default_model_is_that_of_the_settings_then_that_of_the_catalog() -> None:
+    engines = {"a": asr_spec(FakeAsr), "b": asr_spec(FakeAsr, default=True), "c": asr_spec(FakeAsr)}
+    async with host_of(engines) as host:
+        assert host.model(ModelKind.ASR, None).name == "b"
+    async with host_of(engines, asr_model="c") as host:
+        assert host.model(ModelKind.ASR, None).name == "c"
+
+
+async def test_a_language_the_model_does_not_know_is_refused() -> None:
+    async with host_of({"asr": asr_spec(lambda: FakeAsr(("en", "de")))}) as host:
+        with pytest.raises(SpeechError, match="It knows: de, en") as raised:
+            await host.transcribe(SILENCE, AsrOptions(language="tlh"))
+        assert (raised.value.code, raised.value.param) == (ErrorCode.UNSUPPORTED_LANGUAGE, "language")
+
+
+async def test_concurrent_first_requests_load_the_engine_once(loader: Loader) -> None:
+    loader.hold()
+    async with host_of({"asr": asr_spec(loader)}) as host, anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(host.transcribe, SILENCE, AsrOptions())
+        await to_thread.run_sync(loader.begun.wait, PATIENCE_S)
+        await anyio.wait_all_tasks_blocked()
+        assert not status(host, "asr").loaded
+        loader.let_go()
+    assert loader.loads == 1
+    assert loader.closes == 1
+
+
+async def test_a_failed_load_is_reported_to_all_who_wait_and_tried_again_at_the_next_request(loader: Loader) -> None:
+    codes: list[ErrorCode] = []
+
+    async def attempt() -> None:
+        with pytest.raises(SpeechError) as raised:
+            await host.transcribe(SILENCE, AsrOptions())
+        codes.append(raised.value.code)
+
+    loader.hold()
+    loader.failure = SpeechError(ErrorCode.MISSING_EXTRA, "Run: pip install 'antiphon[piper]'")
+    async with host_of({"asr": asr_spec(loader)}) as host:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(attempt)
+            await anyio.wait_all_tasks_blocked()
+            loader.let_go()
+        assert codes == [ErrorCode.MISSING_EXTRA] * 3
+        assert loader.loads == 1
+        loader.failure = None
+        assert (await host.transcribe(SILENCE, AsrOptions())).text == ""
+    assert loader.loads == 2
+
+
+async def test_a_load_that_crashes_is_engine_failed(loader: Loader) -> None:
+    loader.failure = OSError("secret path")
+    async with host_of({"asr": asr_spec(loader)}) as host:
+        with pytest.raises(SpeechError) as raised:
+            await host.load("asr")
+        assert raised.value.code is ErrorCode.ENGINE_FAILED
+        assert "secret" not in raised.value.message
+
+
+async def test_a_cancelled_first_request_does_not_fail_the_load_for_the_second(loader: Loader) -> None:
+    loader.hold()
+    async with host_of({"asr": asr_spec(loader)}) as host, anyio.create_task_group() as second:
+        async with anyio.create_task_group() as first:
+            first.start_soon(host.transcribe, SILENCE, AsrOptions())
+            await to_thread.run_sync(loader.begun.wait, PATIENCE_S)
+            second.start_soon(host.transcribe, SILENCE, AsrOptions())
+            await anyio.wait_all_tasks_blocked()
+            first.cancel_scope.cancel()
+        loader.let_go()
+    assert loader.loads == 1
+
+
+async def test_a_request_waits_for_a_load_no_longer_than_its_deadline(loader: Loader) -> None:
+    loader.hold()
+    async with host_of({"asr": asr_spec(loader)}) as host:
+        with pytest.raises(SpeechError) as raised:
+            await host.transcribe(SILENCE, AsrOptions(), deadline_s=anyio.current_time() + 0.01)
+        assert raised.value.code is ErrorCode.DEADLINE_EXCEEDED
+        loader.let_go()
+
+
+async def test_only_so_many_requests_wait_for_a_load(loader: Loader) -> None:
+    loader.hold()
+    async with host_of({"asr": asr_spec(loader)}, max_queued=2) as host, anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(host.transcribe, SILENCE, AsrOptions())
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(SpeechError) as raised:
+            await host.transcribe(SILENCE, AsrOptions())
+        assert raised.value.code is ErrorCode.OVERLOADED
+        assert raised.value.retry_after_s
+        loader.let_go()
+
+
+async def test_an_engine_idle_for_long_enough_is_unloaded_and_loaded_again_when_needed(loader: Loader) -> None:
+    clock = Clock()
+    async with host_of({"asr": asr_spec(loader)}, clock, keep_alive_s=60.0) as host:
+        await host.load("asr")
+        await clock.pass_time(40.0)
+        await host.transcribe(SILENCE, AsrOptions())
+        await clock.pass_time(40.0)
+        assert status(host, "asr").loaded, "it was used 40 s ago"
+        await clock.pass_time(60.0)
+        assert not status(host, "asr").loaded
+        assert await to_thread.run_sync(loader.closed.wait, PATIENCE_S)
+        await host.transcribe(SILENCE, AsrOptions())
+        assert loader.loads == 2
+
+
+async def test_an_engine_at_work_is_not_unloaded(loader: Loader) -> None:
+    clock = Clock()
+    assert loader.behaviour is not None
+    loader.behaviour.hang()
+    async with host_of({"asr": asr_spec(loader)}, clock, keep_alive_s=60.0) as host, anyio.create_task_group() as tasks:
+        tasks.start_soon(host.transcribe, SILENCE, AsrOptions())
+        await to_thread.run_sync(loader.behaviour.called.wait, PATIENCE_S)
+        await clock.pass_time(600.0)
+        assert status(host, "asr").loaded
+        with pytest.raises(SpeechError) as raised:
+            await host.unload("asr")
+        assert raised.value.code is ErrorCode.OVERLOADED
+        loader.behaviour.go_on()
+
+
+async def test_models_can_be_loaded_and_unloaded_by_hand(loader: Loader) -> None:
+    async with host_of({"asr": asr_spec(loader)}) as host:
+        await host.load("asr")
+        await host.load("asr")
+        assert (loader.loads, status(host, "asr").loaded) == (1, True)
+        await host.unload("asr")
+        assert (loader.closes, status(host, "asr").loaded, status(host, "asr").resident_bytes) == (1, False, 0)
+        await host.unload("asr")
+        with pytest.raises(SpeechError, match="no model 'other'"):
+            await host.load("other")
+    assert loader.closes == 1
+
+
+async def test_an_engine_that_fails_to_close_harms_nobody_else() -> None:
+    class Sticky(FakeAsr):
+        def close(self) -> None:
+            raise RuntimeError
+
+    async with host_of({"asr": asr_spec(Sticky)} | fake_engines()) as host:
+        await host.load("asr")
+        await host.unload("asr")
+        assert not status(host, "asr").loaded
+        assert (await host.transcribe(SILENCE, AsrOptions(), model="asr")).text == ""
+
+
+async def test_the_memory_an_engine_took_is_reported() -> None:
+    class Big(FakeAsr):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = np.ones(64 * 2**20, np.uint8)
+
+    async with host_of({"asr": asr_spec(Big)}) as host:
+        await host.load("asr")
+        assert status(host, "asr").resident_bytes > 32 * 2**20
+
+
+async def test_a_crash_of_the_engine_fails_one_request_and_not_the_next() -> None:
+    behaviour = FakeBehaviour()
+    async with host_of(fake_engines(behaviour)) as host:
+        behaviour.failure = RuntimeError("the device is gone")
+        with pytest.raises(SpeechError) as raised:
+            await host.transcribe(SILENCE, AsrOptions())
+        assert raised.value.code is ErrorCode.ENGINE_FAILED
+        behaviour.failure = None
+        assert (await host.transcribe(await say(host, "again"), AsrOptions())).text == "again"
+
+
+async def test_a_request_that_is_cancelled_stops_a_hanging_engine() -> None:
+    behaviour = FakeBehaviour()
+    behaviour.hang()
+    async with host_of(fake_engines(behaviour)) as host:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(host.transcribe, SILENCE, AsrOptions())
+            await to_thread.run_sync(behaviour.called.wait, PATIENCE_S)
+            tasks.cancel_scope.cancel()
+        behaviour.go_on()
+        assert (await host.transcribe(await say(host, "again"), AsrOptions())).text == "again"
+        assert stats(host, "fake-asr").cancelled == 1
+
+
+async def test_whoever_stops_listening_stops_the_synthesis() -> None:
+    spoken_s: list[float] = []
+    behaviour = FakeBehaviour(engine_ms_per_audio_s=1.0, sleep=spoken_s.append)
+    async with host_of(fake_engines(behaviour)) as host:
+        async with host.synthesize("word " * 2_000) as chunks:
+            async for chunk in chunks:
+                assert chunk.words[0].text == "word"
+                break
+        # The same two workers take the next ones only if the first has stopped.
+        assert len(await say(host, "one")) > 0
+        assert len(await say(host, "two")) > 0
+    assert len(spoken_s) < 200
+
+
+async def test_an_engine_that_is_not_thread_safe_gets_one_job_at_a_time() -> None:
+    class Single(FakeAsr):
+        thread_safe = False
+
+    async with host_of({"asr": asr_spec(Single, workers=4)}) as host:
+        await host.transcribe(SILENCE, AsrOptions())
+        assert stats(host, "asr").workers == 1
+
+
+async def test_the_host_closes_its_engines_after_their_last_job(loader: Loader) -> None:
+    results: list[str] = []
+    assert loader.behaviour is not None
+    loader.behaviour.hang()
+
+    async def transcribe(host: EngineHost) -> None:
+        results.append((await host.transcribe(SILENCE, AsrOptions())).text)
+
+    async def release() -> None:
+        await anyio.wait_all_tasks_blocked()
+        assert loader.closes == 0
+        assert loader.behaviour is not None
+        loader.behaviour.go_on()
+
+    async with anyio.create_task_group() as tasks, host_of({"asr": asr_spec(loader)}) as host:
+        tasks.start_soon(transcribe, host)
+        await to_thread.run_sync(loader.behaviour.called.wait, PATIENCE_S)
+        tasks.start_soon(release)
+    assert results == [""]
+    assert loader.closes == 1
+
+
+async def test_an_engine_whose_thread_does_not_return_is_not_closed_under_it(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.scheduler._STOP_GRACE_S", 0.0)
+    entered, may_return = threading.Event(), threading.Event()
+
+    def stand_still(_: float) -> None:
+        entered.set()
+        may_return.wait(PATIENCE_S)
+
+    loader.behaviour = FakeBehaviour(engine_ms_per_audio_s=1.0, sleep=stand_still)
+
+    async def transcribe(host: EngineHost) -> None:
+        with suppress(SpeechError):
+            await host.transcribe(SILENCE, AsrOptions())
+
+    try:
+        async with anyio.create_task_group() as tasks, host_of({"asr": asr_spec(loader)}, grace_s=0.0) as host:
+            tasks.start_soon(transcribe, host)
+            await to_thread.run_sync(entered.wait, PATIENCE_S)
+        assert loader.closes == 0
+    finally:
+        may_return.set()
+
+
+async def test_the_default_voice_is_first_and_openai_names_reach_the_voices_of_its_language() -> None:
+    def voice(name: str, language: str, *aliases: str) -> Voice:
+        return Voice(name, "fake-tts", language, 22_050, aliases=aliases)
+
+    voices = (voice("joe", "en-US"), voice("amy", "en-GB", "ash"), voice("eva", "de-DE"), voice("nova", "en-US"))
+    engines = fake_engines()
+    engines["fake-tts"] = structs.replace(engines["fake-tts"], voices=voices)
+    async with host_of(engines) as host:
+        assert [voice.id for voice in host.voices()] == ["joe", "amy", "eva", "nova"]
+        assert host.voice(None).id == "joe"
+        assert {name: host.voice(name).id for name in ("alloy", "ash", "ballad", "coral", "nova")} == {
+            "alloy": "joe",
+            "ash": "amy",
+            "ballad": "nova",
+            "coral": "joe",
+            "nova": "nova",
+        }
+        assert host.voice("eva").aliases == ()
+    async with host_of(engines, voice="eva") as host:
+        assert host.voice(None).id == "eva"
+        assert host.voice("alloy").id == "eva"
+        assert host.voices()[0].aliases[0] == "alloy"
+
+
+async def test_an_unknown_voice_is_answered_with_those_there_are() -> None:
+    async with host_of(fake_engines()) as host:
+        with pytest.raises(SpeechError, match=r"no voice 'nobody'\. There is: fake-alto, fake-bass") as raised:
+            host.voice("nobody")
+        assert (raised.value.code, raised.value.param) == (ErrorCode.UNKNOWN_VOICE, "voice")
+
+
+async def test_a_default_voice_that_is_not_installed_is_an_invalid_setting() -> None:
+    with pytest.raises(SpeechError) as raised:
+        EngineHost(fake_engines(), HostSettings(voice="nobody"))
+    assert raised.value.code is ErrorCode.INVALID_SETTING

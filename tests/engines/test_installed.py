@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+import soxr
+
+from engines.base import AsrOptions
+from engines.host import EngineHost
+from engines.installed import installed_engines
+from engines.models.catalog import Catalog
+from engines.models.store import ModelStore
+from engines.spec import HostSettings
+from schemas.errors import ErrorCode, SpeechError
+from schemas.models import ModelKind
+
+_soxr: Any = soxr
+
+VOICE = "piper-en_US-joe-medium"
+
+
+def test_every_model_of_the_catalog_with_an_adapter_is_known_before_it_is_installed(tmp_path: Path) -> None:
+    engines = installed_engines(ModelStore(tmp_path, Catalog.load()), HostSettings())
+    assert {spec.kind for spec in engines.values()} == set(ModelKind)
+    assert not any(spec.installed or spec.voices for spec in engines.values())
+    assert {name for name, spec in engines.items() if spec.default} == {
+        "whisper-base",
+        VOICE,
+        "silero-vad-v6",
+        "smart-turn-v3.2",
+    }
+
+
+def test_loading_a_model_that_is_not_installed_says_what_to_run(tmp_path: Path) -> None:
+    engines = installed_engines(ModelStore(tmp_path, Catalog.load()), HostSettings())
+    with pytest.raises(SpeechError, match="antiphon models pull whisper-base") as raised:
+        engines["whisper-base"].load()
+    assert raised.value.code is ErrorCode.MODEL_NOT_INSTALLED
+
+
+def test_a_damaged_voice_is_not_offered_and_does_not_stop_the_others(tmp_path: Path) -> None:
+    catalog = Catalog.load()
+    (tmp_path / VOICE).mkdir()
+    for file in catalog[VOICE].files:
+        with (tmp_path / VOICE / file.path).open("wb") as damaged:
+            damaged.truncate(file.size_bytes)
+    spec = installed_engines(ModelStore(tmp_path, catalog), HostSettings())[VOICE]
+    assert spec.installed
+    assert spec.voices == ()
+
+
+def test_recognition_has_the_workers_asked_for_or_enough_that_a_turn_need_not_wait_for_a_file(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, Catalog.load())
+    assert installed_engines(store, HostSettings(asr_workers=7))["whisper-base"].workers == 7
+    assert 2 <= installed_engines(store, HostSettings())["whisper-base"].workers <= 4
+
+
+@pytest.mark.real
+@pytest.mark.anyio
+async def test_real_engines_say_hear_and_judge_a_sentence(model_dir: Callable[[str], Path]) -> None:
+    store = ModelStore(model_dir("whisper-tiny.en").parent, Catalog.load())
+    settings = HostSettings(asr_model="whisper-tiny.en")
+    with anyio.fail_after(120.0):
+        async with EngineHost(installed_engines(store, settings), settings) as host:
+            assert host.voice("alloy").id == "en_US-joe-medium"
+            async with host.synthesize("The quick brown fox jumps over the lazy dog.") as chunks:
+                spoken = [chunk async for chunk in chunks]
+            rate_hz = spoken[0].sample_rate_hz
+            samples = _soxr.resample(np.concatenate([chunk.samples for chunk in spoken]), rate_hz, 16_000)
+            transcript = await host.transcribe(samples, AsrOptions(language="en"))
+            assert "quick brown fox" in transcript.text.lower()
+            assert await host.score_turn(samples) is not None
+            state = host.vad_initial_state()
+            heard: list[float] = []
+            for frame in samples[: 512 * 30].reshape(30, 1, 512):
+                probabilities, (state,) = await host.score_vad(frame, [state])
+                heard.append(float(probabilities[0]))
+            assert max(heard) > 0.9
+            assert sum(model.loaded for model in host.models()) == 4
