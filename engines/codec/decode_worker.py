@@ -63,7 +63,9 @@ def _seal() -> None:
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_DATA, MAX_DATA_BYTES),
     ):
-        resource.setrlimit(limit, (value, value))
+        _, hard = resource.getrlimit(limit)
+        value_or_less = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(limit, (value_or_less, value_or_less))
 
 
 def _limit_cpu(cpu_s: int) -> None:

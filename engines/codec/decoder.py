@@ -105,7 +105,7 @@ class Decoder:
                 await self._end(worker)
             for _ in range(self._limits.workers):
                 await self._slots.acquire()
-        await tasks.__aexit__(exc_type, exc_val, exc_tb)
+        await tasks.__aexit__(None, None, None)  # What went wrong in the body is not the tasks' failure.
 
     async def decode(
         self, data: bytes, *, sample_rate_hz: int = SESSION_RATE_HZ, raw: RawPcm | None = None
@@ -217,8 +217,9 @@ class Decoder:
     @asynccontextmanager
     async def _slot(self) -> AsyncGenerator[None]:
         """The right to use one worker."""
+        self._check_open()
         acquired = False
-        if self._slots.statistics().tasks_waiting < self._limits.max_waiting:
+        if self._slots.value or self._slots.statistics().tasks_waiting < self._limits.max_waiting:
             with anyio.move_on_after(self._limits.wait_s):
                 await self._slots.acquire()
                 acquired = True
