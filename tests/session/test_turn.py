@@ -257,8 +257,8 @@ def test_barge_in_stops_the_agent_in_the_strict_order() -> None:
         BumpEpoch(),
         FlushPlayback("a"),
         CancelSpeech("a"),
-        AwaitFinalPosition("a", SETTINGS.final_position_ms),
         DropItem("b"),
+        AwaitFinalPosition("a", SETTINGS.final_position_ms),
         TurnStarted(1, samples_of_ms(320)),
     ]
     assert core.send(FinalPosition("a")) == [TruncateItem("a")]
