@@ -45,6 +45,12 @@ _RAW_RATES_HZ: Final = (8_000, 192_000)
 _RAW_CHANNELS: Final = 64
 
 
+_CRASHES: Final = frozenset(
+    -number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
+)
+"""Return codes of a worker in which FFmpeg stumbled over its file."""
+
+
 class DecodeLimits(Struct, frozen=True, kw_only=True):
     """What one upload may cost."""
 
@@ -54,7 +60,7 @@ class DecodeLimits(Struct, frozen=True, kw_only=True):
     timeout_s: float = 10
     """Seconds that decoding may take …"""
     timeout_s_per_mib: float = 2
-    """… and as many more for each MiB of the file: an hour of Opus is 7 MiB and takes 5 s on one slow core."""
+    """… and as many more for each MiB of the file: an hour of Opus has some 10 MiB and takes 4 to 8 s on a slow core."""
     wait_s: float = 10
     """Seconds to wait for a free worker."""
     start_s: float = 30
@@ -207,12 +213,12 @@ class Decoder:
         self._log.warning("decode_worker_died", returncode=returncode, container=request.container)
         if returncode == -signal.SIGXCPU:
             return SpeechError(ErrorCode.DEADLINE_EXCEEDED, "Decoding the audio took too long. Send it in pieces.")
-        if returncode in (-signal.SIGKILL, -signal.SIGTERM):
-            # Ended from outside, by the kernel's memory killer or a person: the file may be innocent.
-            return SpeechError(ErrorCode.ENGINE_FAILED, "The decoder was ended from outside. Try again.")
-        return SpeechError(
-            ErrorCode.INVALID_AUDIO, "The file is damaged so badly that decoding failed. Record or export it again."
-        )
+        if returncode in _CRASHES:
+            return SpeechError(
+                ErrorCode.INVALID_AUDIO, "The file is damaged so badly that decoding failed. Record or export it again."
+            )
+        # Ended from outside, by the kernel's memory killer or a person, or by a fault of its own.
+        return SpeechError(ErrorCode.ENGINE_FAILED, "The audio decoder ended unexpectedly. Try again.")
 
     @asynccontextmanager
     async def _slot(self) -> AsyncGenerator[None]:

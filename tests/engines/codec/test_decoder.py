@@ -283,7 +283,7 @@ async def test_one_worker_serves_file_after_file() -> None:
     ("file", "code"),
     [
         (CRASHES, ErrorCode.INVALID_AUDIO),
-        (STOPS_SHORT, ErrorCode.INVALID_AUDIO),
+        (STOPS_SHORT, ErrorCode.ENGINE_FAILED),
         (HANGS, ErrorCode.DEADLINE_EXCEEDED),
     ],
 )
