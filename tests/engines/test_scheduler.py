@@ -404,6 +404,20 @@ async def test_a_stream_that_cannot_start_in_time_says_so_on_entering(work: Work
         work.release()
 
 
+async def test_a_stream_that_finds_the_queue_full_is_rejected_on_entering(work: Work) -> None:
+    def produce(_: Callable[[int], None]) -> None:
+        pytest.fail("started")
+
+    async with Scheduler("tts", max_queued=0) as scheduler, anyio.create_task_group() as tasks:
+        tasks.start_soon(occupy, scheduler, work)
+        await work.begun()
+        with pytest.raises(SpeechError) as raised:
+            async with scheduler.stream(produce, cancellation=Cancellation(), priority=Priority.SPEECH):
+                pytest.fail("entered")
+        assert raised.value.code is ErrorCode.OVERLOADED
+        work.release()
+
+
 async def test_shutdown_rejects_what_waits_and_lets_what_runs_finish(work: Work) -> None:
     results: list[str | ErrorCode] = []
 
