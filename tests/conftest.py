@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from engines.models.catalog import Catalog
 from engines.models.store import ModelStore, default_root
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import SpeechError
+
+# No deadline: a test fails by what it finds, not by how busy the machine is.
+hypothesis_settings.register_profile("antiphon", deadline=None)
+hypothesis_settings.load_profile("antiphon")
 
 ROOT = Path(__file__).resolve().parent.parent
 
