@@ -1,8 +1,10 @@
 # Every habit of this project. `make help` lists them.
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONWARNINGS ?= default
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Which Python makes .venv; left out, the first of these that is new enough.
+PYTHON ?=
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev models demo serve test lint format types docs lock clean
@@ -10,20 +12,27 @@ export PYTHONWARNINGS ?= default
 help: ## List every habit
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# A candidate is run, not just found: a shim on the PATH may stand for a Python that is not there.
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Antiphon needs Python 3.11 or newer; try: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	@for python in $(or $(PYTHON),$(PYTHONS)); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Creating $(VENV) with $$("$$python" --version)"; \
+	    "$$python" -m venv $(VENV) && exit 0; rm -rf $(VENV); exit 1; \
+	  fi; \
+	done; \
+	echo "Antiphon needs Python 3.11 or newer; tried: $(or $(PYTHON),$(PYTHONS))." >&2; \
+	echo "Install one, then say where it is: make PYTHON=/path/to/python3.12" >&2; exit 1
 
-# A lock file with the same content is never installed twice: the stamp holds its name.
+# The stamps keep what is installed already from being installed again.
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing the locked dependencies into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo "Installing the locked development tools into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
 setup: $(VENV)/.runtime ## Create .venv with the locked dependencies
@@ -55,8 +64,8 @@ format: setup-dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: setup ## Write docs/tools.md from the tools' definitions
-	@$(BIN)/antiphon tools docs > docs/tools.md
+docs: setup ## Write docs/tools.md and the generated tables anew
+	@$(BIN)/python scripts/docs.py
 
 lock: ## Write the lock files anew (needs uv)
 	@scripts/lock.sh
