@@ -250,7 +250,9 @@ class Decoder:
         return await self._start_worker()
 
     async def _start_worker(self) -> WorkerProcess:
-        worker = await WorkerProcess.start(self._command)
+        # Cancelled halfway, starting would leave behind a process that nobody knows of.
+        with anyio.CancelScope(shield=True):
+            worker = await WorkerProcess.start(self._command)
         self._alive.add(worker)
         ready = False
         try:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 
-def run(function: Callable[[Unpack[Args]], Awaitable[T]], *args: Unpack[Args]) -> T:
+def run(function: Callable[[Unpack[Args]], Awaitable[T]], *args: *Args) -> T:
     """The result of an async function.
 
     One failure inside task groups comes out as itself, so that a command tells a ``SpeechError`` as such.
@@ -22,7 +22,11 @@ def run(function: Callable[[Unpack[Args]], Awaitable[T]], *args: Unpack[Args]) -
         raise _innermost(group) from None
 
 
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    match group.exceptions:
+        case (BaseExceptionGroup() as inner,):
+            return _innermost(inner)
+        case (error,):
+            return error
+        case _:
+            return group

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeVar, cast
 
@@ -39,15 +40,6 @@ async def json_bytes(request: HttpRequest) -> bytes:
         SpeechError: ``unsupported_content_type``, ``body_too_large`` or ``cancelled``.
     """
     _require_content_type(request, JSON)
-    return await whole_body(request)
-
-
-async def whole_body(request: HttpRequest) -> bytes:
-    """The request's body, whatever it is.
-
-    Raises:
-        SpeechError: ``body_too_large`` or ``cancelled``.
-    """
     try:
         return await request.body()
     except HTTPException as error:
@@ -110,11 +102,16 @@ def _upload(given: list[object]) -> UploadFile:
     raise SpeechError(ErrorCode.INVALID_REQUEST, message, param=FILE_FIELD)
 
 
-def _require_content_type(request: HttpRequest, expected: str) -> None:
+def media_type(request: HttpRequest) -> str:
+    """The ``Content-Type`` without its parameters; empty if there is none."""
     try:
-        given, _ = request.content_type
+        return request.content_type[0]
     except ValueError:
-        given = ""
+        return ""
+
+
+def _require_content_type(request: HttpRequest, expected: str) -> None:
+    given = media_type(request)
     if given != expected:
         raise SpeechError(
             ErrorCode.UNSUPPORTED_CONTENT_TYPE,
@@ -134,6 +131,19 @@ def _raise_unread(request: HttpRequest, error: HTTPException) -> NoReturn:
     raise SpeechError(ErrorCode.INVALID_REQUEST, f"{error.detail.rstrip('.')}.") from error
 
 
+async def body_pieces(request: HttpRequest) -> AsyncGenerator[bytes]:
+    """The request's body as it arrives.
+
+    Raises:
+        SpeechError: ``body_too_large`` or ``cancelled``.
+    """
+    try:
+        async for piece in request.stream():
+            yield piece
+    except HTTPException as error:
+        _raise_unread(request, error)
+
+
 def documented(kind: type[Struct], media_type: str) -> type[Operation]:
     """For a handler's ``operation_class``: describes a body that the handler reads by the functions above."""
     schema = _inlined(kind)
@@ -145,6 +155,7 @@ def documented(kind: type[Struct], media_type: str) -> type[Operation]:
         schema["required"] = [FILE_FIELD, *schema["required"]]
     body = RequestBody(content={media_type: OpenAPIMediaType(schema=cast("Any", schema))}, required=True)
 
+    @dataclass
     class Documented(Operation):
         def __post_init__(self) -> None:
             self.request_body = body
