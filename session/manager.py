@@ -225,22 +225,36 @@ class SessionManager:
             await session.run(task_status=task_status)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_GRACE_S):
-                await self._store.set_state(session.session_id, SessionState.CLOSED)
+                await self._note_closed(session.session_id)
             del self._live[session.session_id]
             session.ended.set()
             logger.info("session_closed", session_id=session.session_id, received_ms=session.info.received_ms)
+
+    async def _note_closed(self, session_id: str) -> None:
+        try:
+            await self._store.set_state(session_id, SessionState.CLOSED)
+        except Exception:  # a store that fails must not take the other sessions with it
+            logger.exception("session_state_not_stored", session_id=session_id)
 
     async def _sweep(self) -> None:
         sweeps = 0
         while True:
             if sweeps % PRUNE_EVERY_SWEEPS == 0:
-                oldest = datetime.now(UTC) - timedelta(days=self._limits.retention_days)
-                await self._store.prune(_rfc3339(oldest))
+                await self._prune()
             sweeps += 1
             await self._clock.sleep(SWEEP_S)
             idle_us = self._clock.now_us() - int(self._limits.idle_timeout_s * 1e6)
             for session in [session for session in self._live.values() if session.last_activity_us < idle_us]:
                 await session.close("idle")
+
+    async def _prune(self) -> None:
+        oldest = datetime.now(UTC) - timedelta(days=self._limits.retention_days)
+        try:
+            forgotten = await self._store.prune(_rfc3339(oldest))
+        except Exception:  # a store that fails must not take the live sessions with it
+            logger.exception("sessions_not_pruned")
+        else:
+            logger.debug("sessions_pruned", count=forgotten)
 
     async def _recover(self) -> None:
         """Sessions of a process that died: end their logs, so that followers know."""

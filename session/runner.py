@@ -76,9 +76,9 @@ from session.turn import (
 
 logger = structlog.get_logger("antiphon.session")
 
-INBOX_CHUNKS: Final = 64
-MAX_CHUNK_BYTES: Final = 64 * 1024
-"""About two seconds at 16 kHz: with :data:`INBOX_CHUNKS`, the most audio that waits for the models."""
+INBOX_CHUNKS: Final = 32
+MAX_CHUNK_BYTES: Final = 32 * 1024
+"""One second at 16 kHz: with :data:`INBOX_CHUNKS`, the most audio that waits for the models."""
 KEPT_SILENCE_MS: Final = 2_500
 """Audio kept outside of turns: the longest pre-roll and the frames in flight."""
 
@@ -263,10 +263,14 @@ class Session:
 
     async def stop_speaking(self) -> tuple[AgentTurn, ...]:
         """Silence the agent and drop what is queued; returns what was heard of each item."""
+        return tuple([await self.wait_spoken(item_id) for item_id in self.silence()])
+
+    def silence(self) -> tuple[str, ...]:
+        """The same, without waiting for the client's last playback position; returns the items' ids."""
         self._touch()
         item_ids = self._speaker.unfinished
         self._dispatch(StopRequested())
-        return tuple([await self.wait_spoken(item_id) for item_id in item_ids])
+        return item_ids
 
     def stop_item(self, item_id: str) -> None:
         """Stop one item, or drop it if it waits; others go on. Nothing happens if it is over."""

@@ -518,11 +518,15 @@ async def test_a_store_that_fails_ends_the_session_and_lets_its_followers_go(
     async def failing(*_: Any, **__: Any) -> None:
         raise OSError("disk full")
 
+    other = await sessions.open(SessionSettings())
+    await other.log.flush()
     monkeypatch.setattr(store, "append", failing)
+    monkeypatch.setattr(store, "set_state", failing)
     with anyio.fail_after(20):
         await session.feed(user.speech("words") + user.silence(900))
         await session.ended.wait()
-    assert sessions.live_count == 0
+    assert sessions.live_count == 1
+    assert other.info.state is SessionState.OPEN
 
 
 async def test_a_vad_that_breaks_fails_the_session_with_a_reason(
