@@ -1,0 +1,203 @@
+"""The real ``openai`` client against the real server, in a process of its own: with fake engines and with real ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import wave
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import stamina
+
+pytestmark = [pytest.mark.flow]
+
+TEXT = "Hello brave world. Good bye."
+
+
+@contextmanager
+def running_server(folder: Path, *options: str) -> Generator[str]:
+    """The address of a server; at the end it is stopped as an operator would, and must end well."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANTIPHON_SERVER_")}
+    environment |= {"ANTIPHON_STORE_PATH": str(folder / "sessions.db"), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "server", "serve", "--port", "0", *options]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        assert process.stdout is not None
+        try:
+            match = re.search(r"listens on (http://\S+?)\. ", process.stdout.readline())
+            assert match is not None, (folder / "log").read_text("utf-8")
+            for attempt in stamina.retry_context(on=httpx.HTTPError, timeout=120.0, attempts=None, wait_max=0.5):
+                with attempt:
+                    httpx.get(f"{match[1]}/readyz").raise_for_status()
+            yield match[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            status = process.wait(timeout=60)
+            process.stdout.close()
+    assert status == 0, (folder / "log").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]:
+    with running_server(tmp_path_factory.mktemp("fake"), "--fake-engines") as url:
+        yield openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def real_client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]:
+    with running_server(tmp_path_factory.mktemp("real")) as url:
+        yield openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def recording(client: openai.OpenAI) -> bytes:
+    return client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT, response_format="wav").read()
+
+
+def test_speech_streams_in_every_format(client: openai.OpenAI) -> None:
+    for fmt, content_type in (("mp3", "audio/mpeg"), ("opus", "audio/opus"), ("pcm", "audio/pcm")):
+        with client.audio.speech.with_streaming_response.create(
+            model="gpt-4o-mini-tts",
+            voice="coral",
+            input=TEXT,
+            instructions="Gladly.",
+            extra_body={"response_format": fmt},
+        ) as response:
+            assert response.headers["content-type"] == content_type
+            assert len(b"".join(response.iter_bytes())) > 1_000
+
+
+def test_speech_events_carry_the_same_audio(client: openai.OpenAI) -> None:
+    whole = client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT, response_format="pcm").read()
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice={"id": "alloy"}, input=TEXT, response_format="pcm", stream_format="sse"
+    ) as response:
+        events = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: ")]
+    assert b"".join(base64.b64decode(event["audio"]) for event in events[:-1]) == whole
+    assert events[-1]["usage"]["input_tokens"] == len(TEXT)
+
+
+def test_transcriptions_come_in_every_format(client: openai.OpenAI, recording: bytes) -> None:
+    file = ("a.wav", recording)
+    plain = client.audio.transcriptions.create(model="whisper-1", file=file)
+    assert plain.text == TEXT
+    assert plain.usage is not None
+    verbose = client.audio.transcriptions.create(
+        model="whisper-1",
+        file=file,
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+        keywords=["brave"],
+        languages=["en", "de"],
+    )
+    assert verbose.segments is not None
+    assert [segment.text for segment in verbose.segments] == ["Hello brave world.", "Good bye."]
+    assert verbose.words is not None
+    assert [word.word for word in verbose.words] == TEXT.split()
+    text = client.audio.transcriptions.create(model="whisper-1", file=file, response_format="text")
+    assert text.strip() == TEXT
+    assert client.audio.transcriptions.create(model="whisper-1", file=file, response_format="vtt")[:6] == "WEBVTT"
+
+
+def test_a_streamed_transcription_grows(client: openai.OpenAI, recording: bytes) -> None:
+    events = list(client.audio.transcriptions.create(model="gpt-4o-transcribe", file=("a.wav", recording), stream=True))
+    assert [event.type for event in events] == ["transcript.text.delta"] * 2 + ["transcript.text.done"]
+    grown = "".join(event.delta for event in events if event.type == "transcript.text.delta")
+    assert grown == TEXT
+
+
+def test_models_are_listed(client: openai.OpenAI) -> None:
+    assert "fake-asr" in [model.id for model in client.models.list()]
+    assert client.models.retrieve("fake-asr").id == "fake-asr"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "code"),
+    [
+        ({"voice": "nobody"}, openai.NotFoundError, "unknown_voice"),
+        ({"input": ""}, openai.BadRequestError, "empty_text"),
+        ({"model": "nonesuch"}, openai.NotFoundError, "unknown_model"),
+        ({"speed": 9}, openai.BadRequestError, "invalid_request"),
+    ],
+)
+def test_errors_are_the_clients_own(
+    client: openai.OpenAI, change: dict[str, Any], kind: type[openai.APIStatusError], code: str
+) -> None:
+    body: dict[str, Any] = {"model": "tts-1", "voice": "alloy", "input": TEXT} | change
+    with pytest.raises(kind) as caught:
+        client.audio.speech.create(**body)
+    assert caught.value.code == code
+    assert caught.value.request_id
+
+
+def test_the_object_form_of_chunking_is_refused_by_name(client: openai.OpenAI, recording: bytes) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.audio.transcriptions.create(
+            model="whisper-1", file=("a.wav", recording), chunking_strategy={"type": "server_vad"}
+        )
+    assert caught.value.param == "chunking_strategy[type]"
+
+
+def test_a_client_that_stops_reading_harms_nobody(client: openai.OpenAI) -> None:
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="alloy", input="word " * 3_000, response_format="pcm"
+    ) as response:
+        next(response.iter_bytes())
+    assert client.audio.speech.create(model="tts-1", voice="alloy", input="Hi.").read()
+
+
+@pytest.mark.real
+def test_a_real_voice_is_understood_by_the_real_recogniser(real_client: openai.OpenAI) -> None:
+    said = "The quick brown fox jumps over the lazy dog."
+    data = real_client.audio.speech.create(model="tts-1", voice="alloy", input=said, response_format="wav").read()
+    with wave.open(io.BytesIO(data)) as file:
+        assert file.getframerate() == 24_000
+    for stream in (False, True):
+        heard = real_client.audio.transcriptions.create(
+            model="whisper-1", file=("a.wav", data), language="en", stream=stream
+        )
+        text = heard.text if not isinstance(heard, openai.Stream) else list(heard)[-1].text  # type: ignore[union-attr]
+        assert text == said
+
+
+@pytest.mark.real
+def test_german_speech_is_transcribed_in_german_and_translated_into_english(
+    real_client: openai.OpenAI, speech_dir: Path, speech_manifest: list[dict[str, Any]]
+) -> None:
+    row = next(row for row in speech_manifest if row["language"] == "de" and row["kind"] == "utterance")
+    file = (Path(row["file"]).name, (speech_dir / row["file"]).read_bytes())
+    german = real_client.audio.transcriptions.create(model="whisper-1", file=file, response_format="verbose_json")
+    assert german.language == "de"
+    assert german.words is None
+    expected = row["text"].lower().split()
+    heard = set(re.findall(r"\w+", german.text.lower()))
+    assert sum(word in heard for word in expected) > 0.6 * len(expected)
+    english = real_client.audio.translations.create(model="whisper-1", file=file)
+    assert set(english.text.lower().split()) & {"the", "you", "and", "of", "to"}
+
+
+@pytest.mark.real
+def test_every_malformed_recording_is_answered_and_the_server_lives(
+    real_client: openai.OpenAI, speech_dir: Path
+) -> None:
+    manifest = (speech_dir / "malformed/manifest.jsonl").read_text("utf-8").splitlines()
+    for row in map(json.loads, manifest):
+        file = (Path(row["file"]).name, (speech_dir / row["file"]).read_bytes())
+        try:
+            real_client.audio.transcriptions.create(model="whisper-1", file=file, language="en")
+        except openai.APIStatusError as error:
+            assert error.status_code < 500, row["file"]
+            assert str(speech_dir.parent) not in error.message
+    assert real_client.models.list().data
