@@ -150,3 +150,10 @@ class Conversation(Struct, frozen=True, kw_only=True):
 
     session: SessionInfo
     items: tuple[ConversationItem, ...]
+
+
+class AudioAccepted(Struct, frozen=True, kw_only=True):
+    """Audio was taken into a session."""
+
+    accepted_ms: int
+    """Its length."""

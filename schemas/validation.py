@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Union
 
 import msgspec
 
@@ -18,16 +18,16 @@ _MISSING: Final = re.compile(r"^Object missing required field `(?P<name>.*)`$")
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def decoded_json(body: bytes | str, kind: type[T]) -> T:
-    """JSON as ``kind``.
+def decoded_json(body: bytes | str, *kinds: type[T]) -> T:
+    """JSON as one of ``kinds``, which are told apart by their tags.
 
     Raises:
         SpeechError: ``invalid_json`` or ``invalid_request``.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body, type=Union[kinds])  # noqa: UP007  the members are known at run time only
     except msgspec.ValidationError as error:
-        raise invalid_request(error, kind) from error
+        raise invalid_request(error, *kinds) from error
     except msgspec.DecodeError as error:
         raise SpeechError(ErrorCode.INVALID_JSON, f"The body is not valid JSON: {error}.") from error
     except UnicodeDecodeError as error:
@@ -48,15 +48,16 @@ def converted(value: Mapping[str, object], kind: type[T], *, strict: bool = True
         raise invalid_request(error, kind) from error
 
 
-def invalid_request(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> SpeechError:
-    """The error of decoding a request as ``kind``."""
+def invalid_request(error: msgspec.ValidationError, *kinds: type[msgspec.Struct]) -> SpeechError:
+    """The error of decoding a request as one of ``kinds``."""
     text = str(error)
     place = _PLACE.search(text)
     path = place["path"] if place else ""
     text = text[: place.start()] if place else text
     if unknown := _UNKNOWN.match(text):
         name = unknown["name"]
-        near = difflib.get_close_matches(name, [field.encode_name for field in msgspec.structs.fields(kind)], n=1)
+        fields = [field.encode_name for kind in kinds for field in msgspec.structs.fields(kind)]
+        near = difflib.get_close_matches(name, fields, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         within = f" of {path}" if path else ""
         return _invalid(f"{_clipped(name)} is not a field{within}.{hint}", _joined(path, name))
@@ -65,9 +66,13 @@ def invalid_request(error: msgspec.ValidationError, kind: type[msgspec.Struct]) 
         return _invalid(f"{name} is missing.", name)
     if not path:
         return _invalid(f"The body must be a JSON object; {text[0].lower()}{text[1:]}.", None)
+    allowed: list[str] = []
     if text.startswith("Invalid enum value"):
-        allowed = _choices(msgspec.json.schema(kind), re.split(r"\.|\[", path)[0])
-        text = f"{text}; allowed: {', '.join(allowed)}" if allowed else text
+        field = re.split(r"\.|\[", path)[0]
+        allowed = [choice for kind in kinds for choice in _choices(msgspec.json.schema(kind), field)]
+    elif path == "type" and text.startswith("Invalid value"):
+        allowed = [str(kind.__struct_config__.tag) for kind in kinds]
+    text = f"{text}; allowed: {', '.join(allowed)}" if allowed else text
     return _invalid(f"{path}: {text}.", path)
 
 

@@ -8,7 +8,7 @@ it by name and type (``host: EngineHost``). A new surface is a module in ``serve
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import version
 from typing import Final
 
@@ -22,15 +22,26 @@ from engines.codec.decoder import Decoder
 from engines.host import EngineHost
 from server import speech_engines
 from server.errors import handle_error
-from server.http import documents, health, models, speech, transcriptions
+from server.http import documents, events, health, models, sessions, speech, stream, tools, transcriptions
 from server.http.documents import ApiPage
 from server.http.front_door import FrontDoor
 from server.http.hosts import HostPolicy
 from server.metrics import Metrics
+from server.sessions import session_manager, session_store
 from server.settings import Settings
 from server.warmup import Warmup
 
-ROUTES: Final = (*transcriptions.ROUTES, *speech.ROUTES, *models.ROUTES, *health.ROUTES, *documents.ROUTES)
+ROUTES: Final = (
+    *transcriptions.ROUTES,
+    *speech.ROUTES,
+    *tools.ROUTES,
+    *sessions.ROUTES,
+    *events.ROUTES,
+    *stream.ROUTES,
+    *models.ROUTES,
+    *health.ROUTES,
+    *documents.ROUTES,
+)
 
 
 def create_app(settings: Settings, *, host: EngineHost | None = None, decoder: Decoder | None = None) -> Litestar:
@@ -46,12 +57,14 @@ def create_app(settings: Settings, *, host: EngineHost | None = None, decoder: D
     """
     host = host or speech_engines.engine_host(settings)
     decoder = decoder or speech_engines.decoder(settings)
+    store = session_store(settings)
+    manager = session_manager(settings, host, store)
     metrics = Metrics(host)
     warmup = Warmup(host, enabled=settings.models.warm)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
-        async with host, decoder, anyio.create_task_group() as tasks:
+        async with host, decoder, aclosing(store), manager, anyio.create_task_group() as tasks:
             if warmup.enabled:
                 tasks.start_soon(warmup.run)
             yield
@@ -64,6 +77,7 @@ def create_app(settings: Settings, *, host: EngineHost | None = None, decoder: D
             "settings": _given(settings),
             "host": _given(host),
             "decoder": _given(decoder),
+            "sessions": _given(manager),
             "metrics": _given(metrics),
             "warmup": _given(warmup),
         },

@@ -75,7 +75,9 @@ class FrontDoor:
             await as_asgi(handle_error(request, error), request)(scope, receive, send)
             return
         if scope["type"] == "http":
-            receive = _with_body_deadline(receive, self._body_timeout_s)
+            deadline = BodyDeadline(receive, self._body_timeout_s)
+            scope["state"]["body_deadline"] = deadline
+            receive = deadline.receive
         await self._app(scope, receive, send)
 
     def _record(self, scope: Mapping[str, Any], status: int | None, duration_s: float) -> None:
@@ -114,21 +116,46 @@ class _Exchange:
         await self._send(message)
 
 
-def _with_body_deadline(receive: Receive, timeout_s: float) -> Receive:
-    # uvicorn has no deadline for the body of a request: one byte a second would hold a connection for ever.
-    deadline_s = anyio.current_time() + timeout_s
-    complete = False
+class BodyDeadline:
+    """Ends requests whose body does not arrive: uvicorn would let one byte a second hold a connection for ever.
 
-    async def receive_in_time() -> HTTPReceiveMessage | WebSocketReceiveMessage:
-        nonlocal complete
-        if complete:
-            return await receive()
-        with anyio.move_on_at(deadline_s):
-            message = await receive()
-            complete = not message.get("more_body", False)
+    Args:
+        receive: ASGI's.
+        timeout_s: From now until the end of the body.
+    """
+
+    def __init__(self, receive: Receive, timeout_s: float) -> None:
+        self._receive = receive
+        self._timeout_s = timeout_s
+        self._deadline_s = anyio.current_time() + timeout_s
+        self._of_pieces = False
+        self._complete = False
+
+    @classmethod
+    def of(cls, scope: Scope) -> BodyDeadline:
+        """The deadline that the front door gave to this request."""
+        deadline = scope["state"]["body_deadline"]
+        assert isinstance(deadline, BodyDeadline)
+        return deadline
+
+    def restart_with_each_piece(self) -> None:
+        """For bodies that last as long as somebody speaks: the time is that from one piece to the next."""
+        self._of_pieces = True
+
+    async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        """The next message.
+
+        Raises:
+            SpeechError: ``deadline_exceeded``.
+        """
+        if self._complete:
+            return await self._receive()
+        if self._of_pieces:
+            self._deadline_s = anyio.current_time() + self._timeout_s
+        with anyio.move_on_at(self._deadline_s):
+            message = await self._receive()
+            self._complete = not message.get("more_body", False)
             return message
         raise SpeechError(
-            ErrorCode.DEADLINE_EXCEEDED, f"The body of the request did not arrive within {timeout_s:g} s."
+            ErrorCode.DEADLINE_EXCEEDED, f"The body of the request did not arrive within {self._timeout_s:g} s."
         )
-
-    return receive_in_time

@@ -16,6 +16,7 @@ import structlog
 from litestar import Response
 from litestar.types import ASGIApp, Receive, Scope, Send
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 
 from schemas.errors import ErrorCode, SpeechError
 from server.errors import HttpRequest, error_body
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 SEND_TIMEOUT_S: Final = 30.0
 """A client that takes no data for this long is cut off."""
+_SEPARATOR: Final = "\n"
+"""Of lines. The library's default, CR LF, is as valid, and clients that split at LF alone trip over it."""
 
 
 async def until_disconnected(receive: Receive, work: Callable[[], Awaitable[T]]) -> T:
@@ -99,6 +102,21 @@ async def _joined(first: list[T], rest: AsyncIterator[T]) -> AsyncGenerator[T]:
 def event_stream(events: AsyncIterator[msgspec.Struct], *, drain_s: float) -> ASGIApp:
     """Server-sent events, each a tagged Struct as ``data``, the tag in its ``type`` field.
 
+    Args:
+        events: What to send.
+        drain_s: How long the stream may go on once the server is stopping.
+    """
+
+    async def encoded() -> AsyncGenerator[ServerSentEvent]:
+        async for event in events:
+            yield encoded_event(event)
+
+    return sse_response(encoded(), drain_s=drain_s)
+
+
+def sse_response(events: AsyncIterator[ServerSentEvent], *, drain_s: float) -> ASGIApp:
+    """A response of server-sent events, with pings.
+
     A failure on the way becomes an ``error`` event in the shape of an error response, and the end.
 
     Args:
@@ -106,19 +124,46 @@ def event_stream(events: AsyncIterator[msgspec.Struct], *, drain_s: float) -> AS
         drain_s: How long the stream may go on once the server is stopping.
     """
 
-    async def encoded() -> AsyncGenerator[ServerSentEvent]:
+    async def to_the_end() -> AsyncGenerator[ServerSentEvent]:
         try:
             async for event in events:
-                yield ServerSentEvent(data=msgspec.json.encode(event).decode())
-        except SpeechError as error:
-            yield _error_event(error)
-        except Exception:  # noqa: BLE001  the boundary: the status is sent, an event is all that is left to say it
-            _log.exception("stream_failed")
-            yield _error_event(SpeechError(ErrorCode.INTERNAL, "Something failed inside the server."))
+                yield event
+        except Exception as error:  # noqa: BLE001  the boundary: the status is sent, an event is all that is left
+            yield failure_event(error)
 
-    response = EventSourceResponse(encoded(), send_timeout=SEND_TIMEOUT_S, shutdown_grace_period=drain_s, sep="\n")
-    return cast("ASGIApp", response)  # Starlette types a scope as a mapping, Litestar as one of its own
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(to_the_end()) as body:
+            response = EventSourceResponse(
+                body, send_timeout=SEND_TIMEOUT_S, shutdown_grace_period=drain_s, sep=_SEPARATOR
+            )
+            try:
+                # Starlette types a scope as a mapping, Litestar as one of its own.
+                await cast("ASGIApp", response)(scope, receive, send)
+            except SendTimeoutError:
+                _log.info("slow_client_cut_off")
+
+    return app
 
 
-def _error_event(error: SpeechError) -> ServerSentEvent:
-    return ServerSentEvent(event="error", data=msgspec.json.encode(error_body(error)).decode())
+def failure_event(error: Exception) -> ServerSentEvent:
+    """The ``error`` event of a failure, in the shape of an error response."""
+    if not isinstance(error, SpeechError):
+        _log.error("stream_failed", exc_info=error)
+        error = SpeechError(ErrorCode.INTERNAL, "Something failed inside the server.")
+    return encoded_event(error_body(error), name="error")
+
+
+def encoded_event(data: msgspec.Struct, *, name: str | None = None, seq: int | None = None) -> ServerSentEvent:
+    """A server-sent event with JSON in it.
+
+    Args:
+        data: What it says.
+        name: The event's type, for ``EventSource.addEventListener``.
+        seq: Its number, for ``Last-Event-ID``.
+    """
+    return ServerSentEvent(
+        data=msgspec.json.encode(data).decode(),
+        event=name,
+        id=None if seq is None else str(seq),
+        sep=_SEPARATOR,
+    )

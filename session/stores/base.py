@@ -90,5 +90,5 @@ def events_expired(after_seq: int, first_seq: int) -> SpeechError:
     return SpeechError(
         ErrorCode.EVENTS_EXPIRED,
         f"Events after {after_seq} are no longer kept; the oldest is {first_seq}. Read the conversation with "
-        "get_conversation, then subscribe anew without Last-Event-ID.",
+        "get_conversation, then subscribe to what comes after its last_seq.",
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from anyio import to_thread
 from litestar import Litestar
+from msgspec.structs import replace
 
 from engines.codec.encoder import encode_all
 from engines.fake import FakeBehaviour, fake_engines
@@ -20,7 +21,7 @@ from engines.tones import encode_word
 from schemas.audio import AudioFormat
 from schemas.errors import ERRORS, ErrorCode
 from server.app import create_app
-from server.settings import ModelSettings, Settings
+from server.settings import ModelSettings, Settings, StoreSettings
 
 BASE_URL = "http://127.0.0.1:8080"
 
@@ -30,7 +31,10 @@ async def _open_app(
     settings: Settings | None = None, *, behaviour: FakeBehaviour | None = None, host: EngineHost | None = None
 ) -> AsyncGenerator[Litestar]:
     host = host or EngineHost(fake_engines(behaviour), HostSettings(grace_s=1.0))
-    app = create_app(settings or Settings(models=ModelSettings(warm=False)), host=host)
+    settings = settings or Settings(models=ModelSettings(warm=False))
+    if settings.store == StoreSettings():  # whose file is the user's own
+        settings = replace(settings, store=StoreSettings(kind="memory"))
+    app = create_app(settings, host=host)
     async with app.lifespan():
         yield app
 

@@ -16,7 +16,7 @@ from engines.spec import EngineSpec, HostSettings
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind
 from server.app import create_app
-from server.settings import LimitSettings, ModelSettings, ServerSettings, Settings
+from server.settings import LimitSettings, ModelSettings, ServerSettings, Settings, StoreSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -189,7 +189,8 @@ async def test_an_unexpected_exception_is_an_internal_error_without_details(erro
     def boom() -> None:
         raise RuntimeError("secret in /srv/models")
 
-    app = create_app(Settings(models=COLD), host=EngineHost(fake_engines(), HostSettings()))
+    settings = Settings(models=COLD, store=StoreSettings(kind="memory"))
+    app = create_app(settings, host=EngineHost(fake_engines(), HostSettings()))
     app.register(boom)
     application: Any = app
     transport = httpx.ASGITransport(application, raise_app_exceptions=False)

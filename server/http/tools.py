@@ -1,0 +1,130 @@
+"""``GET /v1/tools`` and ``POST /v1/tools/{name}``: an operation for each tool of the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+from litestar import MediaType, Response, get, post
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
+from sse_starlette import ServerSentEvent
+
+from engines.codec.decoder import Decoder
+from engines.host import EngineHost
+from schemas.tools import ToolEvent, ToolList
+from server.errors import HttpRequest, error_responses
+from server.http.bodies import JSON, documented, json_bytes
+from server.http.streams import as_asgi, encoded_event, failure_event, sse_response, until_disconnected
+from server.settings import Settings
+from session.manager import SessionManager
+from tools.registry import TOOLS
+from tools.schema import tool_info
+from tools.tool import AnyTool, ToolContext, ToolLimits, ignore_event
+
+EVENTS_AHEAD: Final = 4
+"""Events that may wait for a slow client before the tool waits too."""
+
+Emit = Callable[[ToolEvent], Awaitable[None]]
+
+
+@get(
+    "/v1/tools",
+    operation_id="listTools",
+    summary="List the tools",
+    description="Names, descriptions and JSON Schemas, for the function calling of language models.",
+    tags=["tools"],
+    responses=error_responses(403),
+    sync_to_thread=False,
+)
+def list_tools() -> ToolList:
+    """Every tool, in the order of the documentation."""
+    return _TOOL_LIST
+
+
+_TOOL_LIST: Final = ToolList(tools=tuple(tool_info(tool) for tool in TOOLS))
+
+
+@post("/v1/tools/{name:str}", include_in_schema=False, sync_to_thread=False)
+def call_unknown_tool(name: FromPath[str]) -> None:
+    """Says which tools there are."""
+    _ = TOOLS[name]
+
+
+def _operation(tool: AnyTool) -> HTTPRouteHandler:
+    @post(
+        f"/v1/tools/{tool.name}",
+        name=f"tool:{tool.name}",
+        status_code=200,
+        operation_class=documented(tool.input, JSON),
+        operation_id=tool.name,
+        summary=tool.title,
+        description=f"{tool.description} With `Accept: text/event-stream` the result is the last of a stream of "
+        "events: progress, segment and audio come before result, or error.",
+        tags=["tools"],
+        responses={
+            **error_responses(400, 403, 404, 409, 413, 415, 422, 500, 503, 504),
+            200: ResponseSpec(tool.output, generate_examples=False),
+        },
+    )
+    async def call_tool(
+        request: HttpRequest,
+        host: NamedDependency[EngineHost],
+        decoder: NamedDependency[Decoder],
+        sessions: NamedDependency[SessionManager],
+        settings: NamedDependency[Settings],
+    ) -> ASGIApp:
+        arguments = TOOLS.decode(tool.name, await json_bytes(request))
+
+        async def call(emit: Emit) -> Struct:
+            context = ToolContext(
+                host=host,
+                decoder=decoder,
+                sessions=sessions,
+                limits=ToolLimits(
+                    max_text_chars=settings.limits.max_text_chars,
+                    engine_timeout_s=settings.limits.request_timeout_s,
+                ),
+                emit=emit,
+            )
+            return await tool.handler(context, arguments)
+
+        if "text/event-stream" in request.headers.get("accept", ""):
+            return _event_stream(call, drain_s=settings.server.drain_s)
+        result = await until_disconnected(request.receive, lambda: call(ignore_event))
+        return as_asgi(Response(result, media_type=MediaType.JSON), request)
+
+    return call_tool
+
+
+def _event_stream(call: Callable[[Emit], Awaitable[Struct]], *, drain_s: float) -> ASGIApp:
+    """A call as a stream of events. The response's end, whoever ends it, is the call's."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        outgoing, incoming = anyio.create_memory_object_stream[ServerSentEvent](EVENTS_AHEAD)
+
+        async def emit(event: ToolEvent) -> None:
+            await outgoing.send(encoded_event(event, name=str(event.__struct_config__.tag)))
+
+        async def run() -> None:
+            async with outgoing:
+                try:
+                    last = encoded_event(await call(emit), name="result")
+                except Exception as error:  # noqa: BLE001  the boundary: the status is sent
+                    last = failure_event(error)
+                await outgoing.send(last)
+
+        async with incoming, anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await sse_response(incoming, drain_s=drain_s)(scope, receive, send)
+            tasks.cancel_scope.cancel()
+
+    return app
+
+
+ROUTES: Final = (list_tools, *(_operation(tool) for tool in TOOLS), call_unknown_tool)
