@@ -14,7 +14,7 @@ import wave
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import openai
@@ -67,13 +67,10 @@ def recording(client: openai.OpenAI) -> bytes:
 
 
 def test_speech_streams_in_every_format(client: openai.OpenAI) -> None:
-    for fmt, content_type in (("mp3", "audio/mpeg"), ("opus", "audio/opus"), ("pcm", "audio/pcm")):
+    formats: dict[Literal["mp3", "opus", "pcm"], str] = {"mp3": "audio/mpeg", "opus": "audio/opus", "pcm": "audio/pcm"}
+    for fmt, content_type in formats.items():
         with client.audio.speech.with_streaming_response.create(
-            model="gpt-4o-mini-tts",
-            voice="coral",
-            input=TEXT,
-            instructions="Gladly.",
-            extra_body={"response_format": fmt},
+            model="gpt-4o-mini-tts", voice="coral", input=TEXT, instructions="Gladly.", response_format=fmt
         ) as response:
             assert response.headers["content-type"] == content_type
             assert len(b"".join(response.iter_bytes())) > 1_000
@@ -184,7 +181,10 @@ def test_german_speech_is_transcribed_in_german_and_translated_into_english(
     expected = row["text"].lower().split()
     heard = set(re.findall(r"\w+", german.text.lower()))
     assert sum(word in heard for word in expected) > 0.6 * len(expected)
-    english = real_client.audio.translations.create(model="whisper-1", file=file)
+    with pytest.warns(DeprecationWarning):  # by the client: OpenAI is about to end its own endpoint
+        english = real_client.audio.translations.create(  # pyright: ignore[reportDeprecated]
+            model="whisper-1", file=file
+        )
     assert set(english.text.lower().split()) & {"the", "you", "and", "of", "to"}
 
 
@@ -195,9 +195,9 @@ def test_every_malformed_recording_is_answered_and_the_server_lives(
     manifest = (speech_dir / "malformed/manifest.jsonl").read_text("utf-8").splitlines()
     for row in map(json.loads, manifest):
         file = (Path(row["file"]).name, (speech_dir / row["file"]).read_bytes())
-        try:
-            real_client.audio.transcriptions.create(model="whisper-1", file=file, language="en")
-        except openai.APIStatusError as error:
-            assert error.status_code < 500, row["file"]
-            assert str(speech_dir.parent) not in error.message
+        response = httpx.post(
+            f"{real_client.base_url}audio/transcriptions", files={"file": file}, data={"language": "en"}, timeout=60
+        )
+        assert response.status_code < 500, row["file"]
+        assert str(speech_dir.parent) not in response.text
     assert real_client.models.list().data
