@@ -1,10 +1,12 @@
 """Whisper by faster-whisper (CTranslate2).
 
-What is recognised is exactly what ``WhisperModel.transcribe`` gives for the same options. Three things are decided
-here. Text of one 30 s window never primes the next (``condition_on_previous_text=False``): the chief cause of loops.
-Audio too short or too faint to hold speech is not shown to the model, which would hear “you” in digital silence. And
-hot words and prompt together are kept within what the model can read. Everything else that guards against invented
-text is Whisper's own: no-speech probability, mean log-probability, compression ratio, raised temperatures.
+Speech is recognised exactly as by ``WhisperModel.transcribe`` with the same options. Text of one 30 s window never
+primes the next (``condition_on_previous_text=False``): the chief cause of loops. Hot words and prompt together are
+kept within what the model can read.
+
+Against invented text there are Whisper's own checks (no-speech probability, mean log-probability, compression ratio,
+raised temperatures) and two of ours: audio too short or too faint to hold speech is not shown to the model, which
+would hear “you” in digital silence; and segments are dropped that speech does not give (:func:`is_invented`).
 """
 
 from __future__ import annotations
@@ -37,6 +39,9 @@ _MIN_PEAK: Final = 4 / 32_768
 """Four steps of 16-bit audio (-78 dBFS): dither and rounding noise lie below, the faintest usable speech above."""
 _MAX_PROMPT_TOKENS: Final = 223
 """Half of Whisper's 448 positions, less one for the marker before the prompt: the rest is for the answer."""
+_NOBODY_SPEAKS: Final = 0.8
+_NOBODY_SPEAKS_CLEARLY: Final = 0.4
+_UNCLEAR_LOGPROB: Final = -1.0
 _UNDETERMINED: Final = "und"
 """Language of a transcript without speech, if the caller named none (ISO 639-2)."""
 
@@ -124,6 +129,8 @@ class WhisperAsr:
         segments: list[Segment] = []
         for one in found:  # lazy: windows are decoded as this goes on
             job.cancellation.check()
+            if is_invented(one):
+                continue
             segments.append(_segment(one, duration_s))
             if job.on_segment is not None:
                 job.on_segment(segments[-1])
@@ -207,6 +214,20 @@ def _may_hold_speech(samples: Samples) -> bool:
     if not np.isfinite(peak):
         raise SpeechError(ErrorCode.INVALID_AUDIO, "The audio holds values that are not numbers.", param="audio")
     return peak >= _MIN_PEAK
+
+
+def is_invented(one: WhisperSegment) -> bool:
+    """Whether a segment is what Whisper hears in noise and silence.
+
+    Whisper's own rule (no-speech above 0.6 with a mean log-probability below -1) lets “You” through at 0.85 and 0.94,
+    and what the last temperature gave at 0.40…0.51. With whisper-base and whisper-tiny.en at int8, 133 segments of real
+    speech in five languages had at most 0.56, and at most 0.25 where the log-probability was below -0.7.
+    """
+    return (
+        one.no_speech_prob > _NOBODY_SPEAKS
+        or (one.no_speech_prob > _NOBODY_SPEAKS_CLEARLY and one.avg_logprob < _UNCLEAR_LOGPROB)
+        or not any(map(str.isalnum, one.text))
+    )
 
 
 def _segment(one: WhisperSegment, duration_s: float) -> Segment:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engines.base import VAD_FRAME_SAMPLES
+from engines.onnx_session import OnnxSession
+from engines.silero import SileroVad
+from schemas.audio import Samples
+
+pytestmark = pytest.mark.real
+Recording = Callable[[str], Samples]
+
+
+@pytest.fixture(scope="module")
+def folder(model_dir: Callable[[str], Path]) -> Path:
+    return model_dir("silero-vad-v6")
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Iterator[SileroVad]:
+    engine = SileroVad(folder)
+    yield engine
+    engine.close()
+
+
+def scores(engine: SileroVad, samples: Samples) -> NDArray[np.float32]:
+    state = engine.initial_state()
+    found: list[np.float32] = []
+    for start in range(0, len(samples) - VAD_FRAME_SAMPLES + 1, VAD_FRAME_SAMPLES):
+        (probability,), (state,) = engine.score(samples[None, start : start + VAD_FRAME_SAMPLES], [state])
+        found.append(probability)
+    return np.array(found)
+
+
+def test_scores_are_those_of_the_model_run_as_its_package_does(
+    engine: SileroVad, folder: Path, recording: Recording
+) -> None:
+    samples = recording("faster_whisper/jfk.flac")[:40_000]
+    session = OnnxSession(folder / "silero_vad.onnx")
+    memory = np.zeros((2, 1, 128), np.float32)
+    expected: list[float] = []
+    padded = np.concatenate((np.zeros(64, np.float32), samples))
+    for start in range(0, len(samples) - 511, 512):
+        heard = padded[None, start : start + 576]
+        output, memory = session.run(("output", "stateN"), {"input": heard, "state": memory, "sr": np.array(16_000)})
+        expected.append(output[0, 0])
+    np.testing.assert_allclose(scores(engine, samples), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_noise_is_not_speech(engine: SileroVad, recording: Recording, number: int) -> None:
+    assert np.mean(scores(engine, recording(f"noise_rir/noise{number}.flac")) > 0.5) < 0.02
+
+
+def test_pauses_between_phrases_are_silent(engine: SileroVad, recording: Recording) -> None:
+    voiced = scores(engine, recording("faster_whisper/jfk.flac")) > 0.5
+    assert 0.5 < voiced.mean() < 0.85
+
+
+def test_a_stream_can_join_others_at_any_frame(engine: SileroVad, recording: Recording) -> None:
+    samples = recording("speechbrain/spk1_snt1.flac")
+    frames = samples[: 40 * VAD_FRAME_SAMPLES].reshape(40, VAD_FRAME_SAMPLES)
+    alone = scores(engine, frames.reshape(-1))
+    first, second = engine.initial_state(), engine.initial_state()
+    for step in range(10):
+        _, (first,) = engine.score(frames[None, step], [first])
+    for step in range(10, 30):
+        (one, other), (first, second) = engine.score(frames[[step, step - 10]], [first, second])
+        assert one == pytest.approx(alone[step], abs=1e-4)
+        assert other == pytest.approx(alone[step - 10], abs=1e-4)
+
+
+def test_frames_of_another_length_are_refused(engine: SileroVad) -> None:
+    with pytest.raises(ValueError, match=r"\(1, 512\)"):
+        engine.score(np.zeros((1, 480), np.float32), [engine.initial_state()])
