@@ -264,7 +264,7 @@ class TestRefusal:
 @pytest.mark.real
 class TestCancellation:
     def test_it_is_seen_where_no_segment_is_found(self, english: WhisperAsr) -> None:
-        hiss = np.random.default_rng(0).normal(0.0, 0.01, 120 * SESSION_RATE_HZ).astype(np.float32)
+        hiss = np.random.default_rng(0).normal(0.0, 0.05, 90 * SESSION_RATE_HZ).astype(np.float32)
         heard: list[Segment] = []
         cancellation = CancelledAt(8)
         (row,) = english.transcribe([job(hiss, cancellation=cancellation, on_segment=heard.append)])
