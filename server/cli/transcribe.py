@@ -115,7 +115,7 @@ async def _transcribe_all(files: Sequence[Path], wish: Wish, fmt: str, url: str 
     console = Console(stderr=True, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     async with _transcriber(wish, url, settings) as transcriber:
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             for file in files:
                 bar = progress.add_task(file.name, total=1.0)
                 result = await _transcribe_one(transcriber, file, _updater(progress, bar))

@@ -52,13 +52,15 @@ def running_server(folder: Path, *options: str) -> Generator[str]:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]:
     with running_server(tmp_path_factory.mktemp("fake"), "--fake-engines") as url:
-        yield openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client:
+            yield client
 
 
 @pytest.fixture(scope="module")
 def real_client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]:
     with running_server(tmp_path_factory.mktemp("real")) as url:
-        yield openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client:
+            yield client
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +183,7 @@ def test_german_speech_is_transcribed_in_german_and_translated_into_english(
     expected = row["text"].lower().split()
     heard = set(re.findall(r"\w+", german.text.lower()))
     assert sum(word in heard for word in expected) > 0.6 * len(expected)
-    with pytest.warns(DeprecationWarning):  # by the client: OpenAI is about to end its own endpoint
+    with pytest.warns(DeprecationWarning, match="deprecated"):  # by the client: OpenAI is about to end its own endpoint
         english = real_client.audio.translations.create(  # pyright: ignore[reportDeprecated]
             model="whisper-1", file=file
         )
