@@ -51,16 +51,20 @@ def running_server(folder: Path, *options: str) -> Generator[str]:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]:
-    with running_server(tmp_path_factory.mktemp("fake"), "--fake-engines") as url:
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client:
-            yield client
+    with (
+        running_server(tmp_path_factory.mktemp("fake"), "--fake-engines") as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="module")
 def real_client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]:
-    with running_server(tmp_path_factory.mktemp("real")) as url:
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client:
-            yield client
+    with (
+        running_server(tmp_path_factory.mktemp("real")) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from server.cli import lazy_group
 from server.cli.main import antiphon
 
 
@@ -44,14 +43,9 @@ def test_completion_scripts_call_the_program(shell: str) -> None:
 
 
 def test_the_shell_completes_commands_and_options() -> None:
-    environment = os.environ | {
-        "_ANTIPHON_COMPLETE": "bash_complete",
-        "COMP_WORDS": "antiphon say --vo",
-        "COMP_CWORD": "2",
-    }
-    result = subprocess.run(
-        [sys.executable, "-m", "server"], capture_output=True, text=True, env=environment, check=False
-    )
+    typed = {"_ANTIPHON_COMPLETE": "bash_complete", "COMP_WORDS": "antiphon say --vo", "COMP_CWORD": "2"}
+    command = [sys.executable, "-m", "server"]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | typed, check=False)
     assert result.stdout == "plain,--voice\n"
 
 
@@ -65,8 +59,3 @@ def test_a_failure_is_one_line_and_status_1(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stderr.strip() == "No synthesis model is installed. Run: antiphon models pull --default"
     assert result.stdout == ""
-
-
-def test_lazy_commands_exist() -> None:
-    group = antiphon
-    assert isinstance(group, lazy_group.LazyGroup)

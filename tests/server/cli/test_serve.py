@@ -19,12 +19,8 @@ def test_settings_are_shown_with_their_source(tmp_path: Path) -> None:
     arguments = ["serve", "--print-settings", "--config", str(config), "--port", "9", "--allow-host", "a", "--no-warm"]
     result = CliRunner(env={"COLUMNS": "200", "ANTIPHON_LOG_LEVEL": "error"}).invoke(antiphon, arguments)
     assert result.exit_code == 0
-    rows = {
-        cells[1]: cells[2:4]
-        for cells in (line.replace("│", " | ").split("|") for line in result.output.split("\n"))
-        if len(cells) > 3
-    }
-    shown = {key.strip(): (value.strip(), source.strip()) for key, (value, source) in rows.items()}
+    rows = [[cell.strip() for cell in line.split("│")] for line in result.output.splitlines() if line[:1] == "│"]
+    shown = {key: (value, source) for _, key, value, source, *_ in rows}
     assert shown["server.port"] == ("9", "the flag")
     assert shown["server.allowed_hosts"] == ("a", "the flag")
     assert shown["models.warm"] == ("false", "the flag")
