@@ -188,11 +188,11 @@ class TestRecognition:
         noise = recording("noise_rir/noise2.flac")
         assert transcribed(base, noise, vad_filter=True, language="en").segments == ()
 
-    def test_hot_words_and_prompt_share_what_the_model_can_read(
-        self, english: WhisperAsr, recording: Recording
-    ) -> None:
+    def test_hot_words_and_prompt_share_what_the_model_can_read(self, base: WhisperAsr, recording: Recording) -> None:
         hotwords = tuple(f"Brooklyn number {number}" for number in range(60))
-        transcript = transcribed(english, recording(BRIDGE), hotwords=hotwords, prompt="A long story. " * 140)
+        transcript = transcribed(
+            base, recording(BRIDGE), language="en", hotwords=hotwords, prompt="A long story. " * 140
+        )
         assert transcript.duration_s > 0.0
 
     def test_threads_side_by_side_get_what_one_would(self, english: WhisperAsr, recording: Recording) -> None:
