@@ -56,6 +56,7 @@ class Headset:
         self._ticked = anyio.Event()
         self._acknowledged_ms: dict[str, int] = {}
         self._epoch = 0
+        self._hung_up = anyio.Event()
 
     @asynccontextmanager
     async def connected(self, base_url: str) -> AsyncGenerator[Self]:
@@ -78,6 +79,19 @@ class Headset:
                 await self._ticked.wait()
             return
         raise SpeechError(ErrorCode.DEADLINE_EXCEEDED, f"Nothing of the kind happened within {timeout_s:.0f} s.")
+
+    async def hung_up(self, timeout_s: float) -> None:
+        """Wait until the server has closed the connection: all events are here.
+
+        Raises:
+            SpeechError: ``deadline_exceeded`` if it does not.
+        """
+        with anyio.move_on_after(timeout_s):
+            await self._hung_up.wait()
+            return
+        raise SpeechError(
+            ErrorCode.DEADLINE_EXCEEDED, f"The server left the session's connection open for {timeout_s:.0f} s."
+        )
 
     async def _run(self) -> None:
         next_s = anyio.current_time()
@@ -103,6 +117,13 @@ class Headset:
             await self._send(Playback(item_id=item_id, played_ms=played_ms))
 
     async def _receive(self) -> None:
+        try:
+            await self._receive_all()
+        except ConnectionClosed as error:
+            raise SpeechError(ErrorCode.INTERNAL, f"The session's connection broke: {error}.") from error
+        self._hung_up.set()
+
+    async def _receive_all(self) -> None:
         audio: SayAudio | None = None
         async for message in self._socket:
             if isinstance(message, bytes):

@@ -26,6 +26,7 @@ class Microphone:
     """
 
     def __init__(self, rate_hz: int) -> None:
+        self.rate_hz = rate_hz
         self._frame_samples = rate_hz * FRAME_MS // 1000
         self._to_speak: Samples = np.zeros(0, np.float32)
         self._frames: list[Samples] = []
