@@ -32,8 +32,6 @@ def decoded_json(body: bytes | str, *kinds: type[T]) -> T:
         raise SpeechError(ErrorCode.INVALID_JSON, f"The body is not valid JSON: {error}.") from error
     except UnicodeDecodeError as error:
         raise SpeechError(ErrorCode.INVALID_JSON, "The body is not valid JSON: it is not UTF-8.") from error
-    except RecursionError as error:
-        raise SpeechError(ErrorCode.INVALID_JSON, "The body is nested too deeply.") from error
 
 
 def converted(value: Mapping[str, object], kind: type[T], *, strict: bool = True) -> T:

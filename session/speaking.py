@@ -110,7 +110,9 @@ class Speaker:
         self._created += 1
         item = _Item(f"item_{self._created}", voice, more=more)
         self._items[item.item_id] = item
-        self._add_text(item, text, more=more)
+        # Also without text: the item's place in the history is here.
+        self._publish(SayText(item_id=item.item_id, text=text), None)
+        item.add_text(text, more=more)
         return item.item_id
 
     def append(self, item_id: str, text: str, *, more: bool) -> None:
@@ -129,11 +131,8 @@ class Speaker:
             raise SpeechError(
                 ErrorCode.TEXT_TOO_LONG, f"An item has at most {MAX_ITEM_CHARS} characters; start a new one."
             )
-        self._add_text(item, text, more=more)
-
-    def _add_text(self, item: _Item, text: str, *, more: bool) -> None:
         if text:
-            self._publish(SayText(item_id=item.item_id, text=text), None)
+            self._publish(SayText(item_id=item_id, text=text), None)
         item.add_text(text, more=more)
 
     def acknowledge(self, item_id: str, played_ms: int, *, final: bool) -> None:

@@ -6,7 +6,8 @@ from typing import Final
 
 import anyio
 
-from schemas.sessions import AgentTurn, SpeechStatus
+from schemas.errors import SpeechError
+from schemas.sessions import SpeechStatus, UserTurn
 from schemas.tools import SayInput, SayOutput, ToolAnnotations
 from session.runner import Session
 from tools.tool import Tool, ToolContext
@@ -25,9 +26,8 @@ async def _say(context: ToolContext, arguments: SayInput) -> SayOutput:
         # Whoever wanted this said is gone, and would not know what the user hears from here on.
         session.stop_item(item_id)
         raise
-    user_turn = None
-    if turn.status is SpeechStatus.INTERRUPTED:
-        user_turn = await session.listen(arguments.user_timeout_s, while_speaking=True)
+    is_interrupted = turn.status is SpeechStatus.INTERRUPTED
+    user_turn = await _interruption(session, arguments.user_timeout_s) if is_interrupted else None
     return SayOutput(
         item_id=item_id,
         status=turn.status,
@@ -38,8 +38,16 @@ async def _say(context: ToolContext, arguments: SayInput) -> SayOutput:
     )
 
 
+async def _interruption(session: Session, timeout_s: float) -> UserTurn | None:
+    try:
+        return await session.listen(timeout_s, while_speaking=True)
+    except SpeechError:  # the session has ended, and what was heard of the item still is to be told
+        return None
+
+
 def _unfinished(session: Session, item_id: str) -> SayOutput:
-    turn = session.history.agent_turn(item_id) or AgentTurn(item_id=item_id, text="", status=SpeechStatus.QUEUED)
+    turn = session.history.agent_turn(item_id)
+    assert turn is not None  # since the session has it
     return SayOutput(item_id=item_id, status=turn.status, heard_text="", remaining_text=turn.text)
 
 
