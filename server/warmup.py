@@ -33,6 +33,8 @@ class Warmup:
 
     async def run(self) -> None:
         """Load the installed defaults, one after the other. A failure is kept, and tried again at first use."""
+        if missing := self.missing():
+            _log.warning("models_missing", kinds=[kind.value for kind in missing], run="antiphon models pull --default")
         for status in self._defaults():
             try:
                 await self._host.load(status.name)

@@ -14,7 +14,7 @@ import anyio
 import msgspec
 import structlog
 from litestar import Response
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 
@@ -62,21 +62,41 @@ async def until_disconnected(receive: Receive, work: Callable[[], Awaitable[T]])
 def streamed(
     start: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
     respond: Callable[[AsyncGenerator[T]], ASGIApp],
+    *,
+    send_timeout_s: float = SEND_TIMEOUT_S,
 ) -> ASGIApp:
     """A response that begins once the first piece is there.
 
     Args:
         start: Opens the source; it is closed when the response is complete or the client has gone.
         respond: Makes the response of all pieces.
+        send_timeout_s: How long a client may take no data. It would hold an engine for as long.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async with start() as source:
             first = await until_disconnected(receive, lambda: _first(source))
             async with aclosing(_joined(first, source)) as pieces:
-                await respond(pieces)(scope, receive, send)
+                try:
+                    await respond(pieces)(scope, receive, _in_time(send, send_timeout_s))
+                except* _SlowClientError:
+                    _log.info("slow_client_cut_off")
 
     return app
+
+
+class _SlowClientError(Exception):
+    """The client takes no data."""
+
+
+def _in_time(send: Send, timeout_s: float) -> Send:
+    async def send_in_time(message: Message) -> None:
+        with anyio.move_on_after(timeout_s):
+            await send(message)
+            return
+        raise _SlowClientError
+
+    return send_in_time
 
 
 def as_asgi(response: Response[Any], request: HttpRequest) -> ASGIApp:

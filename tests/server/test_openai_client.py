@@ -26,24 +26,38 @@ pytestmark = [pytest.mark.flow]
 TEXT = "Hello brave world. Good bye."
 
 
+class Server:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.url = ""
+        self._told_to_stop = False
+
+    def stop(self) -> None:
+        if not self._told_to_stop:
+            self.process.send_signal(signal.SIGTERM)
+        self._told_to_stop = True
+
+
 @contextmanager
-def running_server(folder: Path, *options: str) -> Generator[str]:
-    """The address of a server; at the end it is stopped as an operator would, and must end well."""
+def running_server(folder: Path, *options: str) -> Generator[Server]:
+    """A server; at the end it is stopped as an operator would, and must end well."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ANTIPHON_SERVER_")}
     environment |= {"ANTIPHON_STORE_PATH": str(folder / "sessions.db"), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "server", "serve", "--port", "0", *options]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         assert process.stdout is not None
+        server = Server(process)
         try:
             match = re.search(r"listens on (http://\S+?)\. ", process.stdout.readline())
             assert match is not None, (folder / "log").read_text("utf-8")
+            server.url = match[1]
             for attempt in stamina.retry_context(on=httpx.HTTPError, timeout=120.0, attempts=None, wait_max=0.5):
                 with attempt:
-                    httpx.get(f"{match[1]}/readyz").raise_for_status()
-            yield match[1]
+                    httpx.get(f"{server.url}/readyz").raise_for_status()
+            yield server
         finally:
-            process.send_signal(signal.SIGTERM)
+            server.stop()
             status = process.wait(timeout=60)
             process.stdout.close()
     assert status == 0, (folder / "log").read_text("utf-8")
@@ -52,8 +66,8 @@ def running_server(folder: Path, *options: str) -> Generator[str]:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]:
     with (
-        running_server(tmp_path_factory.mktemp("fake"), "--fake-engines") as url,
-        openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client,
+        running_server(tmp_path_factory.mktemp("fake"), "--fake-engines") as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client,
     ):
         yield client
 
@@ -61,8 +75,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]
 @pytest.fixture(scope="module")
 def real_client(tmp_path_factory: pytest.TempPathFactory) -> Generator[openai.OpenAI]:
     with (
-        running_server(tmp_path_factory.mktemp("real")) as url,
-        openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client,
+        running_server(tmp_path_factory.mktemp("real")) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client,
     ):
         yield client
 
@@ -159,6 +173,32 @@ def test_a_client_that_stops_reading_harms_nobody(client: openai.OpenAI) -> None
     ) as response:
         next(response.iter_bytes())
     assert client.audio.speech.create(model="tts-1", voice="alloy", input="Hi.").read()
+
+
+def accepts(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/healthz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_speech_that_is_being_sent_is_finished_after_sigterm(tmp_path: Path) -> None:
+    spoken = {"input": "word " * 4_000, "response_format": "pcm"}
+    with running_server(tmp_path, "--fake-engines") as server:
+        url = f"{server.url}/v1/audio/speech"
+        whole = httpx.post(url, json=spoken, timeout=60).content
+        with (
+            httpx.stream("POST", url, json=spoken, timeout=60) as audio,
+            httpx.stream("POST", url, json=spoken | {"stream_format": "sse"}, timeout=60) as events,
+        ):
+            server.stop()
+            # It has seen the signal once it accepts nobody any more.
+            while accepts(server):
+                pass
+            audio_pieces = audio.read()
+            lines = [json.loads(line[6:]) for line in events.read().decode().splitlines() if line[:6] == "data: "]
+    assert audio_pieces == whole
+    assert b"".join(base64.b64decode(event["audio"]) for event in lines[:-1]) == whole
 
 
 @pytest.mark.real

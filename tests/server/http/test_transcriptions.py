@@ -146,7 +146,12 @@ async def test_names_of_openai_mean_the_default_model(
 
 
 async def test_every_other_field_is_accepted(client: httpx.AsyncClient, spoken_wav: bytes) -> None:
-    fields: dict[str, Any] = {"prompt": "Bye", "temperature": "0.2", "keywords[]": ["there", "bye"], "chunking_strategy": "auto"}
+    fields: dict[str, Any] = {
+        "prompt": "Bye",
+        "temperature": "0.2",
+        "keywords[]": ["there", "bye"],
+        "chunking_strategy": "auto",
+    }
     assert (await post(client, spoken_wav, stream="false", **fields)).json()["text"] == TEXT
 
 
