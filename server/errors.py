@@ -47,6 +47,9 @@ class ErrorBody(Struct, frozen=True):
     error: ErrorDetail
 
 
+_ANSWERS: Final = tuple(code for code in ERRORS if code is not ErrorCode.INVALID_SETTING)
+"""Settings are wrong at start or never."""
+
 _CODES_BY_STATUS: Final = {
     400: ErrorCode.INVALID_REQUEST,
     403: ErrorCode.FORBIDDEN,
@@ -60,8 +63,7 @@ _CODES_BY_STATUS: Final = {
 def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
     """The error responses of an operation, for the OpenAPI document."""
     codes = {
-        status: ", ".join(code.value for code, spec in ERRORS.items() if spec.http_status == status)
-        for status in statuses
+        status: ", ".join(code.value for code in _ANSWERS if ERRORS[code].http_status == status) for status in statuses
     }
     return {
         status: ResponseSpec(ErrorBody, description=f"Codes: {names}", generate_examples=False)

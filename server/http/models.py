@@ -33,7 +33,7 @@ def list_models(host: NamedDependency[EngineHost]) -> ModelList:
     operation_id="retrieveModel",
     summary="One model",
     tags=["models"],
-    responses=error_responses(403, 404),
+    responses=error_responses(400, 403, 404),
     sync_to_thread=False,
 )
 def retrieve_model(host: NamedDependency[EngineHost], name: FromPath[str]) -> ModelObject:

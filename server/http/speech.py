@@ -47,7 +47,7 @@ from server.settings import Settings
     tags=["audio"],
     responses={
         **error_responses(400, 403, 404, 413, 415, 500, 503, 504),
-        200: ResponseSpec(bytes, media_type="audio/*", generate_examples=False),
+        200: ResponseSpec(bytes, description="The audio.", media_type="audio/*", generate_examples=False),
     },
 )
 async def create_speech(

@@ -49,7 +49,14 @@ _REFUSED: Final = MappingProxyType(
         "known_speaker_references": "this server does not tell speakers apart.",
     }
 )
-_ERRORS: Final = error_responses(400, 403, 404, 413, 415, 422, 500, 503, 504)
+_RESPONSES: Final = {
+    **error_responses(400, 403, 404, 413, 415, 422, 500, 503, 504),
+    200: ResponseSpec(
+        TranscriptionJson | TranscriptionVerbose,
+        description="The transcript, as json or verbose_json; plain text for the other formats.",
+        generate_examples=False,
+    ),
+}
 _SUBTITLES: Final = {"srt": (srt, "application/x-subrip; charset=utf-8"), "vtt": (vtt, "text/vtt")}
 
 
@@ -61,7 +68,7 @@ _SUBTITLES: Final = {"srt": (srt, "application/x-subrip; charset=utf-8"), "vtt":
     summary="Transcribe a recording",
     description="The text of a recording in its own language, whole or, with stream=true, as server-sent events.",
     tags=["audio"],
-    responses={**_ERRORS, 200: ResponseSpec(TranscriptionJson | TranscriptionVerbose, generate_examples=False)},
+    responses=_RESPONSES,
 )
 async def create_transcription(
     request: HttpRequest,
@@ -109,7 +116,7 @@ async def create_transcription(
     summary="Translate a recording into English",
     description="The English text of a recording in any language.",
     tags=["audio"],
-    responses={**_ERRORS, 200: ResponseSpec(TranscriptionJson | TranscriptionVerbose, generate_examples=False)},
+    responses=_RESPONSES,
 )
 async def create_translation(
     request: HttpRequest,
