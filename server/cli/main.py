@@ -39,13 +39,13 @@ def antiphon() -> None:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print the completion script of SHELL.
+    """Print the completion script of SHELL.
 
     \b
     bash:  eval "$(antiphon completion bash)"          in ~/.bashrc
     zsh:   eval "$(antiphon completion zsh)"           in ~/.zshrc
     fish:  antiphon completion fish > ~/.config/fish/completions/antiphon.fish
-    """
+    """  # noqa: D301 - the character \b keeps click from joining lines
     script = get_completion_class(shell)
     assert script is not None
     click.echo(script(antiphon, {}, "antiphon", "_ANTIPHON_COMPLETE").source())

@@ -31,7 +31,7 @@ _BASE64: Final = "contentEncoding"
 
 @click.group(cls=RichGroup)
 def tools() -> None:
-    r"""The typed tools for agents: call them, show their schemas.
+    """The typed tools for agents: call them, show their schemas.
 
     \b
     Examples:
@@ -39,7 +39,7 @@ def tools() -> None:
       antiphon tools transcribe --audio @speech.wav
       antiphon tools synthesize --text "Hello there." --out hello.wav
       antiphon tools schema say
-    """
+    """  # noqa: D301 - the character \b keeps click from joining lines
 
 
 @tools.command("list", cls=RichCommand)
@@ -127,7 +127,15 @@ def _command(tool: AnyTool) -> click.Command:
         Console(soft_wrap=True).print_json(msgspec.json.encode(result).decode())
 
     surroundings = [
-        click.Option(["--url"], default=DEFAULT_URL, show_default=True, metavar="URL", help="Where the server is."),
+        click.Option(
+            ["--url"],
+            default=DEFAULT_URL,
+            show_default=True,
+            envvar="ANTIPHON_URL",
+            show_envvar=True,
+            metavar="URL",
+            help="Where the server is.",
+        ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON, complete."),
     ]
     if result_audio:
