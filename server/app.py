@@ -30,6 +30,7 @@ from server.metrics import Metrics
 from server.sessions import session_manager, session_store
 from server.settings import Settings
 from server.warmup import Warmup
+from session.stores.base import EventStore
 
 ROUTES: Final = (
     *transcriptions.ROUTES,
@@ -44,20 +45,27 @@ ROUTES: Final = (
 )
 
 
-def create_app(settings: Settings, *, host: EngineHost | None = None, decoder: Decoder | None = None) -> Litestar:
+def create_app(
+    settings: Settings,
+    *,
+    host: EngineHost | None = None,
+    decoder: Decoder | None = None,
+    store: EventStore | None = None,
+) -> Litestar:
     """The application. To be called on the event loop that will run it.
 
     Args:
         settings: Read by :func:`server.settings.load_settings`.
         host: The engines; left out, those of the catalog that are installed.
         decoder: Of uploads; left out, one with the limits of the settings.
+        store: Of the logs of sessions; left out, the one of the settings.
 
     Raises:
         SpeechError: ``invalid_setting`` if the settings name a model or voice that is not there.
     """
     host = host or speech_engines.engine_host(settings)
     decoder = decoder or speech_engines.decoder(settings)
-    store = session_store(settings)
+    store = store or session_store(settings)
     manager = session_manager(settings, host, store)
     metrics = Metrics(host)
     warmup = Warmup(host, enabled=settings.models.warm)
