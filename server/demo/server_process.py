@@ -27,17 +27,54 @@ _POLL_S: Final = 0.2
 _LOOPBACK: Final = "127.0.0.1"
 
 
+class ChildServer:
+    """A server that was started and may not be ready yet."""
+
+    def __init__(self, process: Process, http: httpx.AsyncClient, log: Path) -> None:
+        self.http = http
+        """A client of it."""
+        self._process = process
+        self._log = log
+
+    async def ready(self) -> None:
+        """Wait until the models are loaded.
+
+        Raises:
+            SpeechError: ``internal`` if it ends by itself; ``deadline_exceeded`` if it does not get ready;
+                ``model_not_installed`` if it cannot.
+        """
+        with anyio.move_on_after(READY_S):
+            while not await self._is_ready():
+                if self._process.returncode is not None:
+                    raise SpeechError(
+                        ErrorCode.INTERNAL,
+                        f"The server ended with status {self._process.returncode}. Its log says why: {self._log}",
+                    )
+                await anyio.sleep(_POLL_S)
+            return
+        raise SpeechError(
+            ErrorCode.DEADLINE_EXCEEDED,
+            f"The server did not get ready within {READY_S:.0f} s. Its log says more: {self._log}",
+        )
+
+    async def _is_ready(self) -> bool:
+        try:
+            response = await self.http.get("/readyz")
+        except httpx.TransportError:
+            return False
+        readiness = msgspec.json.decode(response.content, type=Readiness)
+        if readiness.status == "not_ready":
+            raise SpeechError(ErrorCode.MODEL_NOT_INSTALLED, "\n".join(readiness.problems))
+        return readiness.status == "ready"
+
+
 @asynccontextmanager
-async def child_server(log: Path, options: Sequence[str] = ()) -> AsyncGenerator[httpx.AsyncClient]:
-    """A ready server on a free port of this machine, and a client of it. It ends with the block, whatever happens.
+async def child_server(log: Path, options: Sequence[str] = ()) -> AsyncGenerator[ChildServer]:
+    """A server on a free port of this machine. It ends with the block, whatever happens.
 
     Args:
         log: File that gets everything it prints.
         options: Further ones of ``antiphon serve``.
-
-    Raises:
-        SpeechError: ``internal`` if it ends by itself; ``deadline_exceeded`` if it does not get ready;
-            ``model_not_installed`` if it cannot.
     """
     port = _free_port()
     command = [sys.executable, "-m", "server", "serve", "--host", _LOOPBACK, "--port", str(port), *options]
@@ -60,8 +97,7 @@ async def child_server(log: Path, options: Sequence[str] = ()) -> AsyncGenerator
         try:
             # Proxies of the environment are not for this machine.
             async with httpx.AsyncClient(base_url=f"http://{_LOOPBACK}:{port}", trust_env=False, timeout=120) as client:
-                await _wait_ready(process, client, log)
-                yield client
+                yield ChildServer(process, client, log)
         finally:
             await _stop(process)
 
@@ -69,28 +105,6 @@ async def child_server(log: Path, options: Sequence[str] = ()) -> AsyncGenerator
 def _free_port() -> int:
     with socket.create_server((_LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-async def _wait_ready(process: Process, client: httpx.AsyncClient, log: Path) -> None:
-    with anyio.move_on_after(READY_S):
-        while process.returncode is None:
-            try:
-                response = await client.get("/readyz")
-            except httpx.TransportError:
-                await anyio.sleep(_POLL_S)
-                continue
-            if response.is_success:
-                return
-            readiness = msgspec.json.decode(response.content, type=Readiness)
-            if readiness.status == "not_ready":
-                raise SpeechError(ErrorCode.MODEL_NOT_INSTALLED, "\n".join(readiness.problems))
-            await anyio.sleep(_POLL_S)
-        raise SpeechError(
-            ErrorCode.INTERNAL, f"The server ended with status {process.returncode}. Its log says why: {log}"
-        )
-    raise SpeechError(
-        ErrorCode.DEADLINE_EXCEEDED, f"The server did not get ready within {READY_S:.0f} s. Its log says more: {log}"
-    )
 
 
 async def _stop(process: Process) -> None:

@@ -66,13 +66,13 @@ async def judge(client: AgentClient, dialogue: Dialogue, scenario: Scenario) -> 
     first_back = await _recognised(client, first.playback.played, rate_hz)
     second_back = await _recognised(client, second.playback.played, rate_hz)
     checks = (
-        _transcript_check("Your words", scenario.speech, dialogue.turn.text),
+        _transcript_check("The user's words", scenario.speech, dialogue.turn.text),
         _completed_check(first),
-        _quoted("The answer, as the loudspeaker played it", first.text, first_back.text),
+        _quoted("Its audio, recognised", first.text, first_back.text),
         _interrupted_check(second),
         _heard_check(second, second_back.text),
         _transcript_check(
-            "Your interruption", scenario.interruption, second.result.user_turn.text if second.result.user_turn else ""
+            "The interruption", scenario.interruption, second.result.user_turn.text if second.result.user_turn else ""
         ),
         _events_check(dialogue),
     )
@@ -149,12 +149,12 @@ def _figures(dialogue: Dialogue) -> Iterator[Figure]:
     first, second = dialogue.replies
     ended = {event.turn: event for event in dialogue.events if isinstance(event, TurnEnded)}
     turn = ended[dialogue.turn.turn]
-    yield Figure(title="last word → transcript", from_ms=turn.ended_ms, to_ms=turn.at_ms)
+    yield Figure(title="last word → transcript, turn 1", from_ms=turn.ended_ms, to_ms=turn.at_ms)
     yield Figure(title="say → first sound", from_ms=first.called_ms, to_ms=first.playback.started_ms)
-    yield Figure(title="last word → answer", from_ms=turn.ended_ms, to_ms=first.playback.started_ms)
+    yield Figure(title="last word → sound of the answer", from_ms=turn.ended_ms, to_ms=first.playback.started_ms)
     if second.flushed_ms is not None and second.result.user_turn is not None:
         interruption = second.result.user_turn
-        yield Figure(title="interruption → silence", from_ms=interruption.started_ms, to_ms=second.flushed_ms)
+        yield Figure(title="barge-in → silence", from_ms=interruption.started_ms, to_ms=second.flushed_ms)
         yield Figure(
-            title="last word → transcript", from_ms=interruption.ended_ms, to_ms=ended[interruption.turn].at_ms
+            title="last word → transcript, turn 2", from_ms=interruption.ended_ms, to_ms=ended[interruption.turn].at_ms
         )

@@ -1,0 +1,82 @@
+"""The events of a session, told to a person."""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+from msgspec import Struct
+
+from schemas.events import (
+    PlaybackFlush,
+    SayAudio,
+    SayEnded,
+    SayStarted,
+    SayText,
+    ServerEvent,
+    SessionClosed,
+    SessionError,
+    SessionOpened,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    TranscriptPartial,
+    TurnEnded,
+)
+from schemas.sessions import SpeechStatus
+
+Side = Literal["user", "agent", "session"]
+
+
+class Line(Struct, frozen=True):
+    """One line of the story."""
+
+    side: Side
+    text: str
+
+
+def narrate(event: ServerEvent) -> Line | None:  # noqa: C901, PLR0911, PLR0912 - one case an event
+    """What happened; ``None`` for a piece of audio, of which there are ten a second."""
+    match event:
+        case SessionOpened():
+            return Line("session", f"opened: {event.session_id}")
+        case SessionClosed():
+            return Line("session", f"closed ({event.reason})")
+        case SessionError():
+            return Line("session", f"{event.error.code.value}: {event.error.message}")
+        case SpeechStarted():
+            return Line("user", f"speech started at {_s(event.started_ms)}")
+        case SpeechStopped():
+            return Line("user", f"pause at {_s(event.stopped_ms)}")
+        case SpeechResumed():
+            return Line("user", f"goes on at {_s(event.resumed_ms)}")
+        case TranscriptPartial():
+            return Line("user", f"… {event.text}")
+        case TurnEnded():
+            said = f"“{event.text}”" if event.text else "nothing was understood"
+            return Line("user", f"end of turn, {_s(event.at_ms - event.ended_ms)} after the last word: {said}")
+        case SayText():
+            return Line("agent", f"say “{event.text}”")
+        case SayStarted():
+            return Line("agent", f"begins to speak, voice {event.voice}")
+        case SayAudio():
+            return None
+        case PlaybackFlush():
+            return Line("agent", "interrupted: falls silent")
+        case SayEnded():
+            return Line("agent", _ended(event))
+        case _:
+            assert_never(event)
+
+
+def _ended(event: SayEnded) -> str:
+    match event.status:
+        case SpeechStatus.COMPLETED:
+            return f"was heard to the end, {_s(event.heard_ms)}"
+        case SpeechStatus.FAILED:
+            return f"failed: {event.error.message if event.error else ''}"
+        case _:
+            return f"was heard for {_s(event.heard_ms)}: “{event.heard_text}” | not heard: “{event.remaining_text}”"
+
+
+def _s(ms: int) -> str:
+    return f"{ms / 1000:.2f} s"
