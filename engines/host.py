@@ -16,9 +16,11 @@ from typing import Final, Self, TypeVar, cast
 
 import anyio
 import numpy as np
+from anyio import to_thread
 from numpy.typing import NDArray
 
 from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TtsJob, TurnDetector, Vad, VadState
+from engines.memory import give_back_freed_memory
 from engines.names import quoted, some
 from engines.scheduler import Priority, Scheduler, SchedulerStats
 from engines.slot import EngineSlot
@@ -42,6 +44,10 @@ _TITLES: Final = {
     ModelKind.VAD: "voice activity",
     ModelKind.TURN_DETECTOR: "turn detection",
 }
+
+
+_REST_S: Final = 3.0
+"""Longer than the pauses of a conversation."""
 
 
 class EngineHost:
@@ -77,6 +83,7 @@ class EngineHost:
             await self._stack.enter_async_context(slot.scheduler)
         if self._settings.keep_alive_s is not None:
             self._tasks.start_soon(self._unload_idle_engines, self._settings.keep_alive_s)
+        self._tasks.start_soon(self._give_back_memory)
         return self
 
     async def __aexit__(
@@ -362,6 +369,18 @@ class EngineHost:
             message = f"The model {name} is not installed. Run: antiphon models pull {name}"
             raise SpeechError(ErrorCode.MODEL_NOT_INSTALLED, message, param="model")
         return slot
+
+    async def _give_back_memory(self) -> None:
+        """When recognition and synthesis have come to rest after some work."""
+        slots = [slot for slot in self._slots.values() if slot.spec.kind in {ModelKind.ASR, ModelKind.TTS}]
+        given_back_s = self._clock()
+        while slots:
+            await self._sleep(_REST_S)
+            last_used_s = max(slot.last_used_s for slot in slots)
+            is_at_rest = last_used_s + _REST_S <= self._clock() and not any(slot.busy for slot in slots)
+            if is_at_rest and last_used_s >= given_back_s:
+                await to_thread.run_sync(give_back_freed_memory)
+                given_back_s = self._clock()
 
     async def _unload_idle_engines(self, keep_alive_s: float) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import onnxruntime
@@ -40,13 +41,25 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # A plan of memory per input shape is kept for ever, and speech has a new shape with each utterance.
         options.enable_mem_pattern = False
-        self.raw: Any = _ort.InferenceSession(
-            model if isinstance(model, bytes) else str(model),
-            options,
-            providers=["CUDAExecutionProvider"] if cuda else ["CPUExecutionProvider"],
-        )
+        providers = ["CUDAExecutionProvider"] if cuda else ["CPUExecutionProvider"]
+        self.raw: Any = _opened(model, options, providers)
         """The session itself, for libraries that want one."""
+        self._run_options = _ort.RunOptions()
+        if not cuda:
+            # The longest utterance ever spoken would otherwise be paid for in memory until the end of the process.
+            # Measured with a Piper voice: 130 MB less after 300 phonemes, for 13 % more processor time.
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The named outputs for these inputs."""
-        return self.raw.run(list(outputs), dict(inputs))
+        return self.raw.run(list(outputs), dict(inputs), self._run_options)
+
+
+def _opened(model: Path | bytes, options: Any, providers: list[str]) -> Any:  # noqa: ANN401 (ONNX Runtime has no types)
+    if isinstance(model, Path):
+        return _ort.InferenceSession(str(model), options, providers=providers)
+    # From a file a 63 MB voice takes 90 MB, from bytes 150: ONNX Runtime keeps what it was given.
+    with NamedTemporaryFile(suffix=".onnx") as file:
+        file.write(model)
+        file.flush()
+        return _ort.InferenceSession(file.name, options, providers=providers)

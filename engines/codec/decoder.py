@@ -60,7 +60,7 @@ class DecodeLimits(Struct, frozen=True, kw_only=True):
     timeout_s: float = 10
     """Seconds that decoding may take …"""
     timeout_s_per_mib: float = 2
-    """… and as many more for each MiB of the file: an hour of Opus has some 10 MiB and takes 4 to 8 s on a slow core."""
+    """… and as many more for each MiB of the file: an hour of Opus has some 10 MiB and takes 4 to 8 s on a slow core"""
     wait_s: float = 10
     """Seconds to wait for a free worker."""
     start_s: float = 30
@@ -250,9 +250,7 @@ class Decoder:
         return await self._start_worker()
 
     async def _start_worker(self) -> WorkerProcess:
-        # Cancelled halfway, starting would leave behind a process that nobody knows of.
-        with anyio.CancelScope(shield=True):
-            worker = await WorkerProcess.start(self._command)
+        worker = await _started(self._command)
         self._alive.add(worker)
         ready = False
         try:
@@ -284,6 +282,13 @@ class Decoder:
     async def _end(self, worker: WorkerProcess) -> None:
         self._alive.discard(worker)
         await worker.end()
+
+
+async def _started(command: Sequence[str]) -> WorkerProcess:
+    # Cancelled halfway, starting would leave behind a process that nobody knows of.
+    with anyio.CancelScope(shield=True):
+        return await WorkerProcess.start(command)
+    raise AssertionError("a shielded scope is left by its return alone")
 
 
 def _mono_from_raw(data: bytes, raw: RawPcm, sample_rate_hz: int) -> Samples:

@@ -499,3 +499,21 @@ async def test_a_default_voice_that_is_not_installed_is_an_invalid_setting() -> 
     with pytest.raises(SpeechError) as raised:
         EngineHost(fake_engines(), HostSettings(voice="nobody"))
     assert raised.value.code is ErrorCode.INVALID_SETTING
+
+
+async def test_memory_is_given_back_once_after_work_when_engines_have_come_to_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_back: list[float] = []
+    clock = Clock()
+    monkeypatch.setattr("engines.host.give_back_freed_memory", lambda: given_back.append(clock.now_s))
+    async with host_of(fake_engines(), clock) as host:
+        await clock.pass_time(10.0)
+        assert given_back == []
+        await host.transcribe(SILENCE, AsrOptions())
+        with anyio.fail_after(PATIENCE_S):
+            while not given_back:
+                await clock.pass_time(1.0)
+        for _ in range(5):
+            await clock.pass_time(10.0)
+        assert len(given_back) == 1

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.memory import give_back_freed_memory
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux' /proc")
+def test_what_was_freed_in_small_pieces_goes_back_to_the_system() -> None:
+    pieces = [np.ones(8_000, np.float32) for _ in range(6_000)]
+    keep = pieces[::500]
+    full_bytes = resident_bytes()
+    del pieces
+    give_back_freed_memory()
+    assert full_bytes - resident_bytes() > 100_000_000
+    assert len(keep) == 12
