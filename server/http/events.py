@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -20,7 +19,7 @@ from schemas.errors import ErrorCode, SpeechError
 from schemas.events import SayAudio, ServerEvent
 from schemas.sessions import Conversation, SessionState
 from server.errors import ErrorDetail, HttpRequest, error_body, error_headers, error_responses, request_id_of
-from server.http.streams import as_asgi, encoded_event, sse_response
+from server.http.streams import SendEvent, as_asgi, encoded_event, produced_events
 from session.log import Published
 from session.manager import SessionManager
 
@@ -80,9 +79,13 @@ async def stream_events(
                 response = _expired(request, error, await sessions.conversation(session_id))
                 await as_asgi(response, request)(scope, receive, send)
                 return
-            encoded = await stack.enter_async_context(aclosing(_encoded(events, audio)))
-            # The session outlives the server, by the number of the last event: no time to drain.
-            await sse_response(encoded, drain_s=0)(scope, receive, send)
+
+            async def produce(send_event: SendEvent) -> None:
+                async for published in events:
+                    await send_event(_encoded(published, audio))
+
+            # The stream can be taken up again from the number of its last event: there is nothing to drain.
+            await produced_events(produce, drain_s=0.0)(scope, receive, send)
 
     return app
 
@@ -107,12 +110,11 @@ def _expired(request: HttpRequest, error: SpeechError, snapshot: Conversation) -
     )
 
 
-async def _encoded(events: AsyncIterator[Published], audio: AudioMode) -> AsyncGenerator[ServerSentEvent]:
-    async for published in events:
-        event: ServerEvent = published.event
-        if audio == "base64" and isinstance(event, SayAudio) and published.pcm is not None:
-            event = msgspec.structs.replace(event, audio=base64.b64encode(published.pcm).decode())
-        yield encoded_event(event, name=str(event.__struct_config__.tag), seq=event.seq)
+def _encoded(published: Published, audio: AudioMode) -> ServerSentEvent:
+    event: ServerEvent = published.event
+    if audio == "base64" and isinstance(event, SayAudio) and published.pcm is not None:
+        event = msgspec.structs.replace(event, audio=base64.b64encode(published.pcm).decode())
+    return encoded_event(event, name=str(event.__struct_config__.tag), seq=event.seq)
 
 
 ROUTES: Final = (stream_events,)

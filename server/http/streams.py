@@ -27,6 +27,12 @@ T = TypeVar("T")
 
 SEND_TIMEOUT_S: Final = 30.0
 """A client that takes no data for this long is cut off."""
+EVENTS_AHEAD: Final = 4
+"""Events that may wait for a slow client before whoever makes them waits too."""
+END_GRACE_S: Final = 1.0
+"""For the last bytes of a stream that ends because the server stops."""
+
+SendEvent = Callable[[ServerSentEvent], Awaitable[None]]
 _SEPARATOR: Final = "\n"
 """Of lines. The library's default, CR LF, is as valid, and clients that split at LF alone trip over it."""
 
@@ -127,40 +133,58 @@ def event_stream(events: AsyncIterator[msgspec.Struct], *, drain_s: float) -> AS
         drain_s: How long the stream may go on once the server is stopping.
     """
 
-    async def encoded() -> AsyncGenerator[ServerSentEvent]:
+    async def produce(send_event: SendEvent) -> None:
         async for event in events:
-            yield encoded_event(event)
+            await send_event(encoded_event(event))
 
-    return sse_response(encoded(), drain_s=drain_s)
+    return produced_events(produce, drain_s=drain_s)
 
 
-def sse_response(events: AsyncIterator[ServerSentEvent], *, drain_s: float) -> ASGIApp:
-    """A response of server-sent events, with pings.
+def produced_events(produce: Callable[[SendEvent], Awaitable[None]], *, drain_s: float) -> ASGIApp:
+    """A response of server-sent events that a task of its own sends, with pings.
 
-    A failure on the way becomes an ``error`` event in the shape of an error response, and the end.
+    The task is cancelled when the client has gone, and ``drain_s`` after the server began to stop; then the response
+    ends as it should. A failure becomes an ``error`` event.
 
     Args:
-        events: What to send.
-        drain_s: How long the stream may go on once the server is stopping.
+        produce: Sends events, which waits while the client is slow, and returns at the end.
+        drain_s: How long the task may go on once the server is stopping.
     """
 
-    async def to_the_end() -> AsyncGenerator[ServerSentEvent]:
-        try:
-            async for event in events:
-                yield event
-        except Exception as error:  # noqa: BLE001  the boundary: the status is sent, an event is all that is left
-            yield failure_event(error)
-
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(to_the_end()) as body:
+        outgoing, incoming = anyio.create_memory_object_stream[ServerSentEvent](EVENTS_AHEAD)
+        producing = anyio.CancelScope()
+        stopping = anyio.Event()
+
+        async def run() -> None:
+            async with outgoing:
+                with producing:
+                    try:
+                        await produce(outgoing.send)
+                    except Exception as error:  # noqa: BLE001  the boundary: the status is sent, an event is left
+                        await outgoing.send(failure_event(error))
+
+        async def stop() -> None:
+            await stopping.wait()
+            await anyio.sleep(drain_s)
+            producing.cancel()
+
+        async with outgoing, incoming, anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            tasks.start_soon(stop)
             response = EventSourceResponse(
-                body, send_timeout=SEND_TIMEOUT_S, shutdown_grace_period=drain_s, sep=_SEPARATOR
+                incoming,
+                send_timeout=SEND_TIMEOUT_S,
+                shutdown_event=stopping,
+                shutdown_grace_period=drain_s + END_GRACE_S,
+                sep=_SEPARATOR,
             )
             try:
                 # Starlette types a scope as a mapping, Litestar as one of its own.
                 await cast("ASGIApp", response)(scope, receive, send)
             except SendTimeoutError:
                 _log.info("slow_client_cut_off")
+            tasks.cancel_scope.cancel()
 
     return app
 

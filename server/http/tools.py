@@ -5,30 +5,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import anyio
 from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp
 from msgspec import Struct
-from sse_starlette import ServerSentEvent
 
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
 from schemas.tools import ToolEvent, ToolList
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import JSON, documented, json_bytes
-from server.http.streams import as_asgi, encoded_event, failure_event, sse_response, until_disconnected
+from server.http.streams import SendEvent, as_asgi, encoded_event, produced_events, until_disconnected
 from server.settings import Settings
 from session.manager import SessionManager
 from tools.registry import TOOLS
 from tools.schema import tool_info
 from tools.tool import AnyTool, ToolContext, ToolLimits, ignore_event
-
-EVENTS_AHEAD: Final = 4
-"""Events that may wait for a slow client before the tool waits too."""
 
 Emit = Callable[[ToolEvent], Awaitable[None]]
 
@@ -105,26 +100,13 @@ def _operation(tool: AnyTool) -> HTTPRouteHandler:
 def _event_stream(call: Callable[[Emit], Awaitable[Struct]], *, drain_s: float) -> ASGIApp:
     """A call as a stream of events. The response's end, whoever ends it, is the call's."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        outgoing, incoming = anyio.create_memory_object_stream[ServerSentEvent](EVENTS_AHEAD)
-
+    async def produce(send: SendEvent) -> None:
         async def emit(event: ToolEvent) -> None:
-            await outgoing.send(encoded_event(event, name=str(event.__struct_config__.tag)))
+            await send(encoded_event(event, name=str(event.__struct_config__.tag)))
 
-        async def run() -> None:
-            async with outgoing:
-                try:
-                    last = encoded_event(await call(emit), name="result")
-                except Exception as error:  # noqa: BLE001  the boundary: the status is sent
-                    last = failure_event(error)
-                await outgoing.send(last)
+        await send(encoded_event(await call(emit), name="result"))
 
-        async with incoming, anyio.create_task_group() as tasks:
-            tasks.start_soon(run)
-            await sse_response(incoming, drain_s=drain_s)(scope, receive, send)
-            tasks.cancel_scope.cancel()
-
-    return app
+    return produced_events(produce, drain_s=drain_s)
 
 
 ROUTES: Final = (list_tools, *(_operation(tool) for tool in TOOLS), call_unknown_tool)

@@ -1,0 +1,76 @@
+"""What a session was survives the death of its server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from engines.tones import encode_word
+from schemas.audio import SESSION_RATE_HZ, pcm16_from_float
+
+pytestmark = pytest.mark.flow
+
+SPEECH = pcm16_from_float(np.concatenate([encode_word(word, SESSION_RATE_HZ) for word in ("Remember", "this.")]))
+SILENCE = bytes(2 * SESSION_RATE_HZ)
+
+
+def events_of(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    for line in response.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def test_after_kill_9_the_history_is_there_and_a_client_resumes_where_it_was(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    before: list[dict[str, Any]] = []
+    with serve(tmp_path, "--fake-engines") as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        session_id = client.post("/v1/sessions", json={}).json()["session_id"]
+        url = f"/v1/sessions/{session_id}"
+        client.post(f"{url}/audio", content=SPEECH + SILENCE, headers={"Content-Type": "audio/pcm"}).raise_for_status()
+        with client.stream("GET", f"{url}/events") as response:
+            for event in events_of(response):
+                before.append(event)
+                if event["type"] == "turn.ended":
+                    break
+        server.process.kill()
+        server.wait_ended()
+
+    with serve(tmp_path, "--fake-engines") as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        conversation = client.get(f"{url}/conversation").json()
+        assert conversation["session"]["state"] == "interrupted"
+        assert [item["text"] for item in conversation["items"]] == ["Remember this."]
+
+        # The client had seen two events when the connection was lost.
+        with client.stream("GET", f"{url}/events", headers={"Last-Event-ID": "2"}) as response:
+            after = list(events_of(response))
+        assert after[: len(before) - 2] == before[2:]
+        assert [event["seq"] for event in after] == list(range(3, 3 + len(after)))
+        assert (after[-1]["type"], after[-1]["reason"]) == ("session.closed", "server_stopped")
+
+        last_event_id = str(after[-1]["seq"])
+        assert client.get(f"{url}/events", headers={"Last-Event-ID": last_event_id}).status_code == 204
+        refused = client.post("/v1/tools/say", json={"session_id": session_id, "text": "Are you there?"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "session_closed")
+
+
+def test_a_server_that_is_told_to_stop_ends_its_streams_and_sessions(serve: Callable[..., Any], tmp_path: Path) -> None:
+    with serve(tmp_path, "--fake-engines") as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        session_id = client.post("/v1/sessions", json={}).json()["session_id"]
+        with client.stream("GET", f"/v1/sessions/{session_id}/events") as response:
+            events = events_of(response)
+            assert next(events)["type"] == "session.opened"
+            server.process.terminate()
+            assert list(events) == []
+        assert server.wait_ended() == 0
+
+    with serve(tmp_path, "--fake-engines") as server:
+        response = httpx.get(f"{server.url}/v1/sessions/{session_id}/events", headers={"Last-Event-ID": "1"})
+        (closed,) = events_of(response)
+    assert (closed["type"], closed["reason"]) == ("session.closed", "shutdown")
