@@ -169,12 +169,14 @@ def _option(name: str, field: Schema, definitions: Mapping[str, Schema], *, is_r
     plain = _plain(field, definitions)
     is_list = plain.get("type") == "array"
     is_flag = plain.get("type") == "boolean"
+    # Left out, it is not sent. Click takes any default, None too, for a value of what is required.
+    default: dict[str, Any] = {} if is_required else {"default": None}
     return click.Option(
         [f"{flag}/--no-{flag[2:]}" if is_flag else flag, name],
         type=bool if is_flag else _type(_plain(plain["items"], definitions) if is_list else plain),
         multiple=is_list,
         required=is_required,
-        default=None,
+        **default,
         metavar="JSON" if "properties" in plain else None,
         help=_help(field, plain, is_list=is_list),
     )
