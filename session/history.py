@@ -47,19 +47,13 @@ class History:
                 )
                 self._order.append(event.turn)
             case SayText():
-                known = self._agents.get(event.item_id)
-                if known is None:
-                    self._agents[event.item_id] = AgentTurn(
-                        item_id=event.item_id, text=event.text, status=SpeechStatus.QUEUED
-                    )
-                    self._order.append(event.item_id)
-                else:
-                    self._agents[event.item_id] = replace(known, text=known.text + event.text)
+                known = self._agent(event.item_id)
+                self._agents[event.item_id] = replace(known, text=known.text + event.text)
             case SayStarted():
-                self._agents[event.item_id] = replace(self._agents[event.item_id], status=SpeechStatus.SPEAKING)
+                self._agents[event.item_id] = replace(self._agent(event.item_id), status=SpeechStatus.SPEAKING)
             case SayEnded():
                 self._agents[event.item_id] = replace(
-                    self._agents[event.item_id],
+                    self._agent(event.item_id),
                     status=event.status,
                     heard_text=event.heard_text,
                     remaining_text=event.remaining_text,
@@ -69,3 +63,10 @@ class History:
                 )
             case _:
                 pass
+
+    def _agent(self, item_id: str) -> AgentTurn:
+        """An item so far; new ones, and those whose beginning is no longer kept, begin here."""
+        if item_id not in self._agents:
+            self._agents[item_id] = AgentTurn(item_id=item_id, text="", status=SpeechStatus.QUEUED)
+            self._order.append(item_id)
+        return self._agents[item_id]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from engines.base import AsrOptions
-from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind
 from schemas.tools import ToolAnnotations, ToolProgress, ToolSegment, TranscribeInput, TranscribeOutput
 from schemas.transcripts import Segment, Transcript
@@ -35,8 +34,7 @@ async def _transcribe(context: ToolContext, arguments: TranscribeInput) -> Trans
                     await context.emit(ToolProgress(done_s=result.end_s, total_s=audio.duration_s))
                 case Transcript():
                     transcript = result
-    if transcript is None:
-        raise SpeechError(ErrorCode.ENGINE_FAILED, "Recognition ended without a result. Try again.")
+    assert transcript is not None  # the last of the results
     return TranscribeOutput(
         text=transcript.text,
         language=transcript.language,

@@ -122,6 +122,20 @@ async def test_events_that_are_gone_are_answered_with_a_snapshot_to_go_on_from(
         assert [event.id for event in await seen(client, parse_events, session_id, query=f"?after={last_seq - 3}")]
 
 
+async def test_a_snapshot_has_what_is_known_of_speech_whose_beginning_is_gone(
+    listening: Listening, error_of: ErrorOf
+) -> None:
+    async with listening(store=MemoryStore(retention_events=2)) as client:
+        session_id = await opened(client)
+        with anyio.fail_after(20):
+            await client.post("/v1/tools/say", json={"session_id": session_id, "text": "Hello there."})
+        await client.delete(f"/v1/sessions/{session_id}")
+        response = await client.get(f"/v1/sessions/{session_id}/events")
+        error_of(response, ErrorCode.EVENTS_EXPIRED)
+    (item,) = response.json()["snapshot"]["items"]
+    assert (item["status"], item["heard_text"]) == ("completed", "Hello there.")
+
+
 async def test_events_of_an_open_session_come_as_they_happen(
     live: httpx.AsyncClient, parse_events: ParseEvents, user: Any
 ) -> None:

@@ -178,6 +178,31 @@ async def test_a_client_that_leaves_cancels_the_tool_and_the_engine(
             await call_and_leave(app, request, behaviour.called)
 
 
+async def test_a_client_that_takes_no_events_is_cut_off(open_app: OpenApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.http.streams.SEND_TIMEOUT_S", 0.05)
+    request = httpx.Request("POST", "http://localhost/v1/tools/synthesize", json={"text": "Hello."}, headers=EVENTS)
+    body = [request.read()]
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return {"type": "http.request", "body": body.pop(), "more_body": False}
+        await anyio.Event().wait()
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            await anyio.Event().wait()
+
+    path = request.url.path
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http"}
+    scope |= {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
+    scope |= {"headers": [(name.lower(), value) for name, value in request.headers.raw]}
+    with anyio.fail_after(20):
+        async with open_app() as app:
+            application: Any = app
+            await application(scope, receive, send)
+
+
 async def test_the_api_description_has_an_operation_for_each_tool(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     for tool in TOOLS:
