@@ -59,6 +59,9 @@ class AsrOptions(Struct, frozen=True, kw_only=True):
     temperature: float = 0.0
     """0 lets the engine raise it by steps when decoding fails its own quality checks."""
     word_times: bool = False
+    trimmed: bool = False
+    """Whether audio that is much shorter than the model's window may be recognised in a shorter one: several times
+    faster, not always to the letter the same. For conversations; an engine without a fixed window ignores it."""
     vad_filter: bool = False
     """Whether to drop silence before recognition: for files, not for turns that were cut by VAD already."""
 

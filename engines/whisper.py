@@ -1,6 +1,8 @@
 """Whisper by faster-whisper (CTranslate2).
 
-Speech is recognised exactly as by ``WhisperModel.transcribe`` with the same options. Text of one 30 s window never
+Speech is recognised exactly as by ``WhisperModel.transcribe`` with the same options, unless ``trimmed`` is asked for:
+then the encoder sees no more of its 30 s window than there is audio, and two seconds of silence. What comes out of that
+is checked as Whisper checks itself, and done again in the whole window if it fails. Text of one 30 s window never
 primes the next (``condition_on_previous_text=False``): the chief cause of loops. Hot words and prompt together are
 kept within what the model can read.
 
@@ -12,7 +14,9 @@ would hear “you” in digital silence; and segments are dropped that speech do
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +25,7 @@ import faster_whisper
 import numpy as np
 from faster_whisper.transcribe import Segment as WhisperSegment
 from faster_whisper.transcribe import TranscriptionInfo
+from numpy.typing import NDArray
 
 from engines.base import AsrJob, AsrOptions, Cancellation
 from schemas.audio import SESSION_RATE_HZ, Samples
@@ -42,6 +47,20 @@ _MAX_PROMPT_TOKENS: Final = 223
 _NOBODY_SPEAKS: Final = 0.8
 _NOBODY_SPEAKS_CLEARLY: Final = 0.4
 _UNCLEAR_LOGPROB: Final = -1.0
+_WINDOW_FRAMES: Final = 3_000
+"""What the model was trained on: 30 s."""
+_FRAMES_PER_S: Final = 100
+_FRAMES_STEP: Final = 200
+_MIN_FRAMES: Final = 1_000
+_PADDING_S: Final = 2.0
+"""Silence the model needs behind the speech: with half a second it loops."""
+_MAX_COMPRESSION: Final = 2.4
+"""Whisper's own mark of a loop."""
+_MAX_TOKENS_PER_S: Final = 8
+_SPARE_TOKENS: Final = 16
+"""More than the fastest speaker needs; a loop runs into it."""
+_MARKER_TOKENS: Final = 4
+"""Of time and end: they count in the bound and are not in what comes back."""
 _UNDETERMINED: Final = "und"
 """Language of a transcript without speech, if the caller named none (ISO 639-2)."""
 
@@ -125,7 +144,7 @@ class WhisperAsr:
         if not _may_hold_speech(job.samples):
             language = job.options.language or _UNDETERMINED
             return Transcript("", language, 1.0 if job.options.language else 0.0, duration_s)
-        found, info = self._decode(job)
+        found, info = self._decode_trimmed(job, duration_s) or self._decode(job)
         segments: list[Segment] = []
         for one in found:  # lazy: windows are decoded as this goes on
             job.cancellation.check()
@@ -137,18 +156,39 @@ class WhisperAsr:
         text = "".join(segment.text for segment in segments).strip()
         return Transcript(text, info.language, float(info.language_probability), duration_s, tuple(segments))
 
-    def _decode(self, job: AsrJob) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:
+    def _decode_trimmed(self, job: AsrJob, duration_s: float) -> tuple[list[WhisperSegment], TranscriptionInfo] | None:
+        """Decode in a window that fits the audio; ``None`` if that is not wanted, not possible or not to be trusted."""
+        frames = max(_MIN_FRAMES, math.ceil((duration_s + _PADDING_S) * _FRAMES_PER_S / _FRAMES_STEP) * _FRAMES_STEP)
+        if not job.options.trimmed or job.options.temperature or frames >= _WINDOW_FRAMES:
+            return None
+        max_tokens = int(duration_s * _MAX_TOKENS_PER_S) + _SPARE_TOKENS
+        found, info = self._decode(job, frames=frames, max_tokens=max_tokens)
+        segments = list(found)
+        tokens = sum(len(segment.tokens) for segment in segments)
+        is_sound = tokens + _MARKER_TOKENS < max_tokens and all(
+            segment.compression_ratio <= _MAX_COMPRESSION and segment.avg_logprob >= _UNCLEAR_LOGPROB
+            for segment in segments
+        )
+        return (segments, info) if is_sound else None
+
+    def _decode(
+        self, job: AsrJob, *, frames: int | None = None, max_tokens: int | None = None
+    ) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:
         options = job.options
         # A copy of the wrapper alone: the weights are one and the same.
         model = copy.copy(self._model)
         model.model = _Cancellable(self._model.model, job.cancellation)
+        if frames is not None:
+            model.encode = partial(_encode_trimmed, model, frames)
+        ladder = _TEMPERATURES if options.temperature == 0.0 and frames is None else (options.temperature,)
         hotwords = ", ".join(options.hotwords) or None
         return model.transcribe(
             job.samples,
             language=options.language,
             task=options.task.value,
             beam_size=options.beam_size,
-            temperature=_TEMPERATURES if options.temperature == 0.0 else (options.temperature,),
+            temperature=ladder,
+            max_new_tokens=max_tokens,
             condition_on_previous_text=False,
             initial_prompt=self._prompt(options.prompt, hotwords),
             hotwords=hotwords,
@@ -200,6 +240,10 @@ class _Cancellable:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the model has)
         self._cancellation.check()
         return getattr(self._model, name)
+
+
+def _encode_trimmed(model: Any, frames: int, features: NDArray[np.float32]) -> Any:  # noqa: ANN401 (untyped library)
+    return _fw.WhisperModel.encode(model, features[..., :frames])
 
 
 def _may_hold_speech(samples: Samples) -> bool:

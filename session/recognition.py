@@ -89,7 +89,7 @@ class TurnRecognizer:
         try:
             with scope:
                 samples = self._audio.read(action.start_samples, action.end_samples)
-                options = AsrOptions(language=self._settings.language, prompt=self._settings.prompt, beam_size=1)
+                options = self._options(beam_size=1)
                 transcript = await self._host.transcribe(
                     samples,
                     options,
@@ -109,7 +109,7 @@ class TurnRecognizer:
         with scope:
             try:
                 samples = self._audio.read(action.start_samples, action.end_samples)
-                options = AsrOptions(language=self._settings.language, prompt=self._settings.prompt, word_times=True)
+                options = self._options(word_times=True)
                 transcript = await self._host.transcribe(
                     samples,
                     options,
@@ -122,6 +122,16 @@ class TurnRecognizer:
                 self.final = EMPTY
                 self._on_error(error.info)
             self._on_final(action.generation)
+
+    def _options(self, *, beam_size: int = 5, word_times: bool = False) -> AsrOptions:
+        settings = self._settings
+        return AsrOptions(
+            language=settings.language,
+            prompt=settings.prompt,
+            beam_size=beam_size,
+            word_times=word_times,
+            trimmed=True,
+        )
 
     async def _run_score(self, action: ScoreEndOfTurn, scope: CancelScope) -> None:
         try:

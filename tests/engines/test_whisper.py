@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from schemas.transcripts import AsrTask, Segment, Transcript
 JFK = "faster_whisper/jfk.flac"
 BRIDGE = "gcp/brooklyn_bridge.flac"
 GERMAN = "leopard/test_de.flac"
+READ = "ljspeech/LJ001-0004.flac"
 BASE = "whisper-base"
 EN = "whisper-tiny.en"
 LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -70,6 +72,10 @@ def transcribed(engine: WhisperAsr, samples: Samples, **options: Any) -> Transcr
     (row,) = engine.transcribe([job(samples, **options)])
     assert isinstance(row, Transcript), row
     return row
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
 
 
 def refusal(engine: WhisperAsr, samples: Samples, **options: Any) -> SpeechError:
@@ -311,3 +317,63 @@ class TestLoading:
             WhisperAsr(folder)
         assert raised.value.code is ErrorCode.MODEL_CORRUPT
         assert str(tmp_path) not in raised.value.message
+
+
+@pytest.fixture
+def encoded_frames(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many frames of features the model was shown, call by call."""
+    frames: list[int] = []
+    encode = cast("Any", WhisperModel).encode
+
+    def spy(model: Any, features: Any) -> Any:
+        frames.append(features.shape[-1])
+        return encode(model, features)
+
+    monkeypatch.setattr(WhisperModel, "encode", spy)
+    return frames
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", [JFK, "ljspeech/LJ001-0002.flac", READ])
+def test_clear_speech_has_the_same_words_in_a_trimmed_window(
+    base: WhisperAsr, recording: Recording, encoded_frames: list[int], name: str
+) -> None:
+    samples = recording(name)
+    whole = transcribed(base, samples, language="en")
+    assert set(encoded_frames) == {3_000}
+    encoded_frames.clear()
+    trimmed = transcribed(base, samples, language="en", trimmed=True)
+    assert words_of(trimmed.text) == words_of(whole.text)
+    assert 100 * (len(samples) / SESSION_RATE_HZ + 2) <= max(encoded_frames) < 2_000
+
+
+@pytest.mark.real
+def test_words_recognised_in_a_trimmed_window_have_their_times(base: WhisperAsr, recording: Recording) -> None:
+    samples = recording(READ)
+    whole = transcribed(base, samples, language="en", word_times=True)
+    trimmed = transcribed(base, samples, language="en", word_times=True, trimmed=True)
+    assert [words_of(word.text) for word in trimmed.words] == [words_of(word.text) for word in whole.words]
+    assert all(
+        abs(ours.start_s - theirs.start_s) < 0.2 for ours, theirs in zip(trimmed.words, whole.words, strict=True)
+    )
+
+
+@pytest.mark.real
+def test_a_result_that_fails_the_checks_is_done_again_in_the_whole_window(
+    base: WhisperAsr, recording: Recording, encoded_frames: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = transcribed(base, recording(BRIDGE), language="en")
+    encoded_frames.clear()
+    monkeypatch.setattr("engines.whisper._MAX_TOKENS_PER_S", 0)
+    monkeypatch.setattr("engines.whisper._SPARE_TOKENS", 4)  # the decoder runs into its bound, as it does in a loop
+    assert transcribed(base, recording(BRIDGE), language="en", trimmed=True).text == whole.text
+    assert encoded_frames[0] < 3_000
+    assert encoded_frames[-1] == 3_000
+
+
+@pytest.mark.real
+def test_audio_that_fills_the_window_is_not_trimmed(
+    english: WhisperAsr, recording: Recording, encoded_frames: list[int]
+) -> None:
+    transcribed(english, np.tile(recording("ljspeech/LJ001-0001.flac"), 3), trimmed=True)
+    assert set(encoded_frames) == {3_000}
