@@ -14,6 +14,7 @@ from typing import Final
 
 import anyio
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import License
@@ -67,7 +68,7 @@ def create_app(
     decoder = decoder or speech_engines.decoder(settings)
     store = store or session_store(settings)
     manager = session_manager(settings, host, store)
-    metrics = Metrics(host)
+    metrics = Metrics(host, manager)
     warmup = Warmup(host, enabled=settings.models.warm)
 
     @asynccontextmanager
@@ -93,6 +94,7 @@ def create_app(
         request_max_body_size=settings.limits.max_body_bytes,
         openapi_config=_openapi(),
         logging_config=None,
+        state=State({"sessions": manager}),
     )
     app.asgi_handler = FrontDoor(
         app.asgi_handler,

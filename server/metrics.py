@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from engines.host import EngineHost
+from session.manager import SessionManager
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 """Others count as one: the method is the client's text, and a label must not grow without bound."""
@@ -98,9 +99,11 @@ class EngineMetrics(Collector):
 class Metrics:
     """Everything ``/metrics`` shows."""
 
-    def __init__(self, host: EngineHost) -> None:
+    def __init__(self, host: EngineHost, sessions: SessionManager) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
+        live = Gauge("antiphon_sessions_open", "Sessions that are open", registry=self._registry)
+        live.set_function(lambda: sessions.live_count)
         self.http = HttpMetrics(self._registry)
         self._registry.register(EngineMetrics(host))
 

@@ -50,6 +50,8 @@ class SessionManager:
         self._live: dict[str, Session] = {}
         self._stack = AsyncExitStack()
         self._accepting = False
+        self._opening = 0
+        """Sessions that are being stored for the first time: they count towards the limit."""
 
     async def __aenter__(self) -> Self:
         await self._recover()
@@ -61,12 +63,16 @@ class SessionManager:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self.drain()
+        self._tasks.cancel_scope.cancel()
+        await self._stack.aclose()
+
+    async def drain(self) -> None:
+        """Open no more sessions and close those that are open, so that their followers are told and let go."""
         self._accepting = False
         with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_GRACE_S):
             for session in list(self._live.values()):
                 await session.close("shutdown")
-        self._tasks.cancel_scope.cancel()
-        await self._stack.aclose()
 
     @property
     def live_count(self) -> int:
@@ -82,7 +88,7 @@ class SessionManager:
         """
         if not self._accepting:
             raise SpeechError(ErrorCode.SHUTTING_DOWN, "The server is shutting down; open the session on another.")
-        if len(self._live) >= self._limits.max_sessions:
+        if len(self._live) + self._opening >= self._limits.max_sessions:
             raise SpeechError(
                 ErrorCode.TOO_MANY_SESSIONS,
                 f"{self._limits.max_sessions} sessions are open, which is this server's limit (limits.max_sessions). "
@@ -96,7 +102,11 @@ class SessionManager:
             settings=settings,
             state=SessionState.OPEN,
         )
-        await self._store.create(record)
+        self._opening += 1
+        try:
+            await self._store.create(record)
+        finally:
+            self._opening -= 1
         session = Session(
             record.session_id,
             record.created_at,
@@ -244,7 +254,7 @@ class SessionManager:
             sweeps += 1
             await self._clock.sleep(SWEEP_S)
             idle_us = self._clock.now_us() - int(self._limits.idle_timeout_s * 1e6)
-            for session in [session for session in self._live.values() if session.last_activity_us < idle_us]:
+            for session in [session for session in self._live.values() if session.is_idle_since(idle_us)]:
                 await session.close("idle")
 
     async def _prune(self) -> None:

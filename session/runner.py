@@ -115,7 +115,8 @@ class Session:
         self.session_id = session_id
         self.settings = settings
         self.log = log
-        self.last_activity_us = clock.now_us()
+        self._last_activity_us = clock.now_us()
+        self._listeners = 0
         self._created_at = created_at
         self._host = host
         self._clock = clock
@@ -172,6 +173,10 @@ class Session:
     def history(self) -> History:
         """What was said and heard so far."""
         return self._history
+
+    def is_idle_since(self, moment_us: int) -> bool:
+        """Whether nobody has sent audio or called since then, the agent is silent and nobody listens."""
+        return self._last_activity_us < moment_us and not self._speaker.unfinished and not self._listeners
 
     async def feed(self, pcm16: bytes) -> None:
         """Take the user's audio: 16-bit little-endian mono PCM at ``settings.input_rate_hz``, in chunks of any size.
@@ -246,20 +251,28 @@ class Session:
             SpeechError: ``session_closed`` if the session ends first.
         """
         self._touch()
-        with anyio.move_on_after(timeout_s):
-            while True:
-                turn_ended = self._turn_ended
-                after = self._listened_turn if after_turn is None else after_turn
-                for turn in self._history.user_turns(after):
-                    if turn.text:
-                        self._listened_turn = max(self._listened_turn, turn.turn)
-                        return turn
-                if self._close_reason is not None:
-                    raise self._closed_error()
-                if while_speaking and self._state.user is UserState.IDLE:
-                    return None
-                await turn_ended.wait()
+        self._listeners += 1
+        try:
+            with anyio.move_on_after(timeout_s):
+                return await self._next_turn(after_turn, while_speaking=while_speaking)
+        finally:
+            self._listeners -= 1
+            self._last_activity_us = self._clock.now_us()
         return None
+
+    async def _next_turn(self, after_turn: int | None, *, while_speaking: bool) -> UserTurn | None:
+        while True:
+            turn_ended = self._turn_ended
+            after = self._listened_turn if after_turn is None else after_turn
+            for turn in self._history.user_turns(after):
+                if turn.text:
+                    self._listened_turn = max(self._listened_turn, turn.turn)
+                    return turn
+            if self._close_reason is not None:
+                raise self._closed_error()
+            if while_speaking and self._state.user is UserState.IDLE:
+                return None
+            await turn_ended.wait()
 
     async def stop_speaking(self) -> tuple[AgentTurn, ...]:
         """Silence the agent and drop what is queued; returns what was heard of each item."""
@@ -291,7 +304,7 @@ class Session:
     def _touch(self) -> None:
         if self._close_reason is not None:
             raise self._closed_error()
-        self.last_activity_us = self._clock.now_us()
+        self._last_activity_us = self._clock.now_us()
 
     def _closed_error(self) -> SpeechError:
         return SpeechError(

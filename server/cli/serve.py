@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -77,7 +77,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: b
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
     )
-    await _Server(config, on_ready=lambda: _announce(listener)).serve([listener])
+    await _Server(config, on_ready=lambda: _announce(listener), on_stop=app.state.sessions.drain).serve([listener])
 
 
 def _ignore(_signal_number: int, _frame: FrameType | None) -> None:
@@ -85,16 +85,23 @@ def _ignore(_signal_number: int, _frame: FrameType | None) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, and ends sessions while their clients can still be told."""
 
-    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_stop: Callable[[], Awaitable[None]]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._on_stop()
+        await super().shutdown(sockets)
 
 
 def bind(settings: ServerSettings) -> socket.socket:

@@ -443,6 +443,34 @@ async def test_sessions_beyond_the_limit_are_refused_until_one_closes(sessions: 
     assert sessions.live_count == 3
 
 
+async def test_sessions_opened_at_the_same_time_do_not_pass_the_limit(sessions: SessionManager) -> None:
+    refused: list[ErrorCode] = []
+
+    async def open_one() -> None:
+        try:
+            await sessions.open(SessionSettings())
+        except SpeechError as error:
+            refused.append(error.code)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(open_one)
+    assert sessions.live_count == 3
+    assert refused == [ErrorCode.TOO_MANY_SESSIONS] * 5
+
+
+async def test_a_session_in_which_somebody_listens_is_not_idle(sessions: SessionManager, clock: FakeClock) -> None:
+    session = await sessions.open(SessionSettings())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(session.listen, 300)
+        for _ in range(3):
+            await wait_all_tasks_blocked()
+            clock.advance(700)
+        await wait_all_tasks_blocked()
+        assert sessions.live_count == 1
+        tasks.cancel_scope.cancel()
+
+
 async def test_an_idle_session_is_closed(sessions: SessionManager, stage: Any, clock: FakeClock) -> None:
     session = await sessions.open(SessionSettings())
     await wait_all_tasks_blocked()
