@@ -126,10 +126,10 @@ async def _run(wish: _Wish, settings: Settings, console: Console) -> Verdict:
 
 async def _scenario(wish: _Wish, settings: Settings) -> Scenario:
     folder = examples_folder()
-    speech_path, speech_text = (wish.recording, None) if wish.recording else (folder / SPEECH[0], SPEECH[1])
+    speech_path, speech_text = (wish.recording, None) if wish.recording else (folder / SPEECH.name, SPEECH.text)
     async with speech_engines.decoder(settings) as decoder:
         speech: Recording = await load_recording(speech_path, wish.expect or speech_text, decoder)
-        interruption = await load_recording(folder / INTERRUPTION[0], INTERRUPTION[1], decoder)
+        interruption = await load_recording(folder / INTERRUPTION.name, INTERRUPTION.text, decoder)
     return Scenario(speech=speech, interruption=interruption)
 
 

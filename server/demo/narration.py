@@ -23,6 +23,7 @@ from schemas.events import (
     TurnEnded,
 )
 from schemas.sessions import SpeechStatus
+from schemas.transcripts import Word
 
 Side = Literal["user", "agent", "session"]
 
@@ -66,6 +67,11 @@ def narrate(event: ServerEvent) -> Line | None:  # noqa: C901, PLR0911, PLR0912 
             return Line("agent", _ended(event))
         case _:
             assert_never(event)
+
+
+def word_times(words: tuple[Word, ...]) -> str:
+    """Each word after the second of the session in which it begins."""
+    return " ".join(f"{word.start_s:.1f} {word.text}" for word in words)
 
 
 def _ended(event: SayEnded) -> str:

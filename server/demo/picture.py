@@ -28,6 +28,7 @@ from schemas.events import (
 )
 from schemas.sessions import SpeechStatus
 from server.demo.headset import Tick
+from server.demo.narration import word_times
 from server.demo.sound_card import FRAME_MS
 
 LABEL_COLUMNS: Final = 7
@@ -220,7 +221,7 @@ def _user_lines(entry: _UserEntry) -> Iterator[Text]:
     yield title.append(f" · transcript {(final.at_ms - final.ended_ms) / 1000:.2f} s after the last word", style="dim")
     yield Text(final.text or "(nothing was understood)")
     if final.words:
-        yield Text(" ".join(f"{word.start_s:.1f} {word.text}" for word in final.words), style="dim")
+        yield Text(word_times(final.words), style="dim")
 
 
 def _agent_lines(entry: _AgentEntry) -> Iterator[Text]:

@@ -6,17 +6,27 @@ from pathlib import Path
 from typing import Final
 
 from anyio import to_thread
+from msgspec import Struct
 
 from engines.codec.decoder import Decoder
 from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorCode, SpeechError
 from server.demo.script import Recording
 
-SPEECH: Final = (
-    "ask-not.flac",
-    "And so, my fellow Americans: ask not what your country can do for you, ask what you can do for your country.",
+
+class Clip(Struct, frozen=True):
+    """A recording that comes with the project; its origin is told in ``examples/README.md``."""
+
+    name: str
+    text: str
+
+
+SPEECH: Final = Clip(
+    "invention-of-printing.flac",
+    "The invention of movable metal letters in the middle of the 15th century may justly be considered as the "
+    "invention of the art of printing.",
 )
-INTERRUPTION: Final = ("made-amiable.flac", "He might even have been made amiable himself.")
+INTERRUPTION: Final = Clip("made-amiable.flac", "He might even have been made amiable himself.")
 _IN_PACKAGE: Final = Path(__file__).parent / "examples"
 _IN_CHECKOUT: Final = Path(__file__).parents[2] / "examples"
 
@@ -28,7 +38,7 @@ def examples_folder() -> Path:
         SpeechError: ``invalid_setting`` if they are in neither.
     """
     for folder in (_IN_PACKAGE, _IN_CHECKOUT):
-        if (folder / SPEECH[0]).is_file():
+        if (folder / SPEECH.name).is_file():
             return folder
     raise SpeechError(
         ErrorCode.INVALID_SETTING,

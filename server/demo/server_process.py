@@ -24,6 +24,8 @@ READY_S: Final = 180.0
 """Loading the default models takes a few seconds; from a cold disk of a small machine, a minute."""
 STOP_S: Final = 10.0
 _POLL_S: Final = 0.2
+_ENDING_S: Final = 0.5
+"""From a broken connection to the end of the process that held it."""
 _LOOPBACK: Final = "127.0.0.1"
 
 
@@ -46,10 +48,7 @@ class ChildServer:
         with anyio.move_on_after(READY_S):
             while not await self._is_ready():
                 if self._process.returncode is not None:
-                    raise SpeechError(
-                        ErrorCode.INTERNAL,
-                        f"The server ended with status {self._process.returncode}. Its log says why: {self._log}",
-                    )
+                    raise _ended(self._process, self._log)
                 await anyio.sleep(_POLL_S)
             return
         raise SpeechError(
@@ -75,6 +74,9 @@ async def child_server(log: Path, options: Sequence[str] = ()) -> AsyncGenerator
     Args:
         log: File that gets everything it prints.
         options: Further ones of ``antiphon serve``.
+
+    Raises:
+        SpeechError: ``internal`` if the server ended first and something in the block failed.
     """
     port = _free_port()
     command = [sys.executable, "-m", "server", "serve", "--host", _LOOPBACK, "--port", str(port), *options]
@@ -98,6 +100,12 @@ async def child_server(log: Path, options: Sequence[str] = ()) -> AsyncGenerator
             # Proxies of the environment are not for this machine.
             async with httpx.AsyncClient(base_url=f"http://{_LOOPBACK}:{port}", trust_env=False, timeout=120) as client:
                 yield ChildServer(process, client, log)
+        except Exception as error:
+            # Broken connections have this one reason, and many faces.
+            with anyio.move_on_after(_ENDING_S):
+                await process.wait()
+                raise _ended(process, log) from error
+            raise
         finally:
             await _stop(process)
 
@@ -105,6 +113,12 @@ async def child_server(log: Path, options: Sequence[str] = ()) -> AsyncGenerator
 def _free_port() -> int:
     with socket.create_server((_LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def _ended(process: Process, log: Path) -> SpeechError:
+    return SpeechError(
+        ErrorCode.INTERNAL, f"The server ended with status {process.returncode}. Its log says why: {log}"
+    )
 
 
 async def _stop(process: Process) -> None:

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from schemas.events import ServerEvent
+from schemas.events import ServerEvent, TurnEnded
 from server.demo.headset import Tick
-from server.demo.narration import narrate
+from server.demo.narration import narrate, word_times
 from server.demo.picture import Picture
 
 _REFRESH_MS: Final = 100
@@ -63,6 +63,8 @@ class PlainView:
         line = narrate(event)
         if line is not None:
             self._print(_stamped(event.at_ms, line.side, line.text))
+        if isinstance(event, TurnEnded) and event.words:
+            self._print(_stamped(event.at_ms, "user", f"word by word: {word_times(event.words)}"))
 
     def on_tick(self, tick: Tick) -> None:
         """A line for each second of playback."""

@@ -84,6 +84,10 @@ async def judge(client: AgentClient, dialogue: Dialogue, scenario: Scenario) -> 
 
 
 async def _recognised(client: AgentClient, samples: Samples, rate_hz: int) -> TranscribeOutput:
+    if not len(samples):  # interrupted before its first sound
+        return TranscribeOutput(
+            text="", language=LANGUAGE, language_probability=1.0, duration_s=0.0, segments=(), words=(), model=""
+        )
     return await client.transcribe(encode_all(samples, AudioFormat.WAV, rate_hz), LANGUAGE)
 
 
