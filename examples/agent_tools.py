@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 URL = os.environ.get("ANTIPHON_URL", "http://127.0.0.1:8080")
-RECORDING = Path(__file__).with_name("ask-not.flac")
+RECORDING = Path(__file__).with_name("invention-of-printing.flac")
 
 
 def main() -> None:

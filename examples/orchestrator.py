@@ -26,7 +26,7 @@ FRAME_BYTES = 2 * RATE_HZ * FRAME_MS // 1000
 async def main() -> None:
     """One turn of the user, one answer of the agent."""
     async with httpx.AsyncClient(base_url=URL, timeout=120) as server:
-        speech = await user_audio(server, "What can you do for your country?")
+        speech = await user_audio(server, "What can you do for me?")
         settings = {"language": "en", "input_rate_hz": RATE_HZ, "output_rate_hz": RATE_HZ}
         session = (await server.post("/v1/sessions", json=settings)).raise_for_status().json()
         session_id = session["session_id"]

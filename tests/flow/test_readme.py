@@ -58,5 +58,5 @@ def test_the_openai_client_runs_unchanged(server: Server, root: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "ask not what your country can do for you" in done.stdout
+    assert "movable metal letters" in done.stdout
     assert "transcript.text.done" in done.stdout
