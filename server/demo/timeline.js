@@ -36,7 +36,7 @@ function seek(ms, play = true) {
 
 const Y = { axis: 24, userBar: 30, userWave: 92, userWords: 136, partials: 167, agentBar: 186, agentWave: 248, agentWords: 292, end: 318 };
 const WAVE_PX = 38, BAR_PX = 20, WORD_PX = 20;
-const FIT_MIN_PX = 20, READABLE_PX = 64, ZOOM_MAX_PX = 400;
+const FIT_MIN_PX = 20, READABLE_PX = 96, ZOOM_MAX_PX = 400;
 let pxPerS = 0;
 let svg, playhead, marked;
 const timed = []; // what lights up while it is heard: { element, from, to }
@@ -219,7 +219,7 @@ function drawHeader() {
   byId("verdict").textContent = passed === data.checks.length ? `✓ all ${passed} checks passed` : `✗ ${data.checks.length - passed} of ${data.checks.length} checks failed`;
   byId("verdict").classList.add(passed === data.checks.length ? "passed" : "failed");
   for (const figure of data.figures) {
-    const button = put(put(byId("figures"), "li"), "button", { type: "button" });
+    const button = put(put(byId("figures"), "li"), "button", { type: "button", tip: `from ${seconds(figure.from_ms)} to ${seconds(figure.to_ms)}` });
     const ms = figure.to_ms - figure.from_ms;
     put(button, "strong", { text: ms < 1000 ? `${ms} ms` : seconds(ms) });
     put(button, "span", { text: figure.title });

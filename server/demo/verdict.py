@@ -153,12 +153,10 @@ def _figures(dialogue: Dialogue) -> Iterator[Figure]:
     first, second = dialogue.replies
     ended = {event.turn: event for event in dialogue.events if isinstance(event, TurnEnded)}
     turn = ended[dialogue.turn.turn]
-    yield Figure(title="last word → transcript, turn 1", from_ms=turn.ended_ms, to_ms=turn.at_ms)
+    yield Figure(title="turn 1 → transcript", from_ms=turn.ended_ms, to_ms=turn.at_ms)
     yield Figure(title="say → first sound", from_ms=first.called_ms, to_ms=first.playback.started_ms)
-    yield Figure(title="last word → sound of the answer", from_ms=turn.ended_ms, to_ms=first.playback.started_ms)
+    yield Figure(title="turn 1 → answer heard", from_ms=turn.ended_ms, to_ms=first.playback.started_ms)
     if second.flushed_ms is not None and second.result.user_turn is not None:
         interruption = second.result.user_turn
         yield Figure(title="barge-in → silence", from_ms=interruption.started_ms, to_ms=second.flushed_ms)
-        yield Figure(
-            title="last word → transcript, turn 2", from_ms=interruption.ended_ms, to_ms=ended[interruption.turn].at_ms
-        )
+        yield Figure(title="turn 2 → transcript", from_ms=interruption.ended_ms, to_ms=ended[interruption.turn].at_ms)

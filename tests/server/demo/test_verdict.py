@@ -45,11 +45,11 @@ async def test_a_dialogue_in_which_all_is_well_passes(
     assert _failed(verdict) == []
     assert verdict.passed
     assert [(figure.title, figure.ms) for figure in verdict.figures] == [
-        ("last word → transcript, turn 1", 500),
+        ("turn 1 → transcript", 500),
         ("say → first sound", 200),
-        ("last word → sound of the answer", 800),
+        ("turn 1 → answer heard", 800),
         ("barge-in → silence", 200),
-        ("last word → transcript, turn 2", 500),
+        ("turn 2 → transcript", 500),
     ]
     assert verdict.agent_words[1][0].start_s == 3.7 + 0.5
 
