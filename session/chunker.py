@@ -79,7 +79,7 @@ def _next_cut(text: str, max_chars: int) -> int | None:
         else:
             continue
         cut = _skip(text, end, max_chars)
-        if cut == len(text) and cut < max_chars:
+        if cut == len(text):
             return None  # what follows the space decides, whatever pieces the text came in
         if text[:cut].strip():
             return cut

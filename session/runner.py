@@ -15,6 +15,7 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engines.base import VAD_FRAME_SAMPLES, VadState
 from engines.codec.resampler import Resampler
@@ -34,6 +35,7 @@ from schemas.events import (
     TurnEnded,
 )
 from schemas.sessions import AgentTurn, SessionInfo, SessionSettings, SessionState, UserTurn
+from schemas.transcripts import Word
 from session.audio_buffer import AudioBuffer
 from session.clock import Clock
 from session.history import History
@@ -434,7 +436,7 @@ class Session:
                 started_ms=ms_of_samples(action.start_samples),
                 ended_ms=ms_of_samples(action.end_samples),
                 decided_ms=ms_of_samples(action.decided_samples),
-                words=transcript.words,
+                words=_from_onset(transcript.words, action.start_samples / SESSION_RATE_HZ),
             )
         )
         logger.info(
@@ -459,3 +461,11 @@ class Session:
     def _publish(self, event: ServerEvent, pcm: bytes | None = None) -> None:
         self._history.add(event)
         self.log.publish(event, ms_of_samples(self._state.now_samples), pcm)
+
+
+def _from_onset(words: tuple[Word, ...], onset_s: float) -> tuple[Word, ...]:
+    """The recogniser lets the first word begin with the audio it gets, which is the pre-roll's silence."""
+    return tuple(
+        replace(word, start_s=max(word.start_s, onset_s)) if word.start_s < onset_s < word.end_s else word
+        for word in words
+    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from session.chunker import MAX_CHUNK_CHARS, TextChunker
@@ -68,6 +68,7 @@ TEXTS = st.text(alphabet=st.sampled_from("ab 1.,!?\n\"'。Dr"), max_size=120)
 
 
 @given(TEXTS, st.lists(st.integers(0, 120), max_size=8), st.integers(8, 40))
+@example(text="111111 ?1", cuts=[8], max_chars=8)
 def test_pieces_do_not_depend_on_how_the_text_came_in(text: str, cuts: list[int], max_chars: int) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     pushes = [text[start:end] for start, end in itertools.pairwise(places)]

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from msgspec.structs import replace
 
 from engines.fake import FakeBehaviour
 from engines.host import EngineHost
@@ -34,6 +35,7 @@ from schemas.sessions import (
     TurnSettings,
     UserTurn,
 )
+from schemas.transcripts import Transcript
 from session.clock import FakeClock
 from session.manager import SessionManager
 from session.runner import Session
@@ -77,6 +79,28 @@ async def test_what_the_user_says_becomes_a_turn_with_its_text(sessions: Session
         TurnEnded,
         SessionClosed,
     ]
+
+
+async def test_no_word_begins_before_the_turn_does(
+    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whisper gives the first word all of the silence before it."""
+    transcribe = EngineHost.transcribe
+
+    async def stretched(self: EngineHost, *args: Any, **options: Any) -> Transcript:
+        transcript = await transcribe(self, *args, **options)
+        segments = [
+            replace(segment, words=(replace(segment.words[0], start_s=0.0), *segment.words[1:]))
+            for segment in transcript.segments
+            if segment.words
+        ]
+        return replace(transcript, segments=tuple(segments))
+
+    monkeypatch.setattr(EngineHost, "transcribe", stretched)
+    session = await sessions.open(SessionSettings(language="en", partials=False))
+    await session.feed(user.silence(800) + user.speech("hello antiphon") + user.silence(900))
+    turn = await heard_turn(session)
+    assert turn.words[0].start_s * 1000 == turn.started_ms
 
 
 async def test_events_are_numbered_without_gaps_and_carry_the_audio_clock(sessions: SessionManager, user: Any) -> None:
