@@ -26,7 +26,7 @@ from engines.scheduler import Priority, Scheduler, SchedulerStats
 from engines.slot import EngineSlot
 from engines.spec import EngineSpec, HostSettings
 from engines.voicebook import VoiceBook
-from schemas.audio import Samples
+from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind, ModelStatus
 from schemas.speech import SpeechChunk, Voice
@@ -46,6 +46,8 @@ _TITLES: Final = {
 }
 
 
+_TURN_MAX_S: Final = 30
+"""Longer audio takes more than one window of recognition: nobody waits for it in a conversation."""
 _REST_S: Final = 3.0
 """Longer than the pauses of a conversation."""
 
@@ -105,10 +107,12 @@ class EngineHost:
         options: AsrOptions,
         *,
         model: str | None = None,
-        priority: Priority = Priority.FINAL,
+        priority: Priority | None = None,
         deadline_s: float | None = None,
     ) -> Transcript:
         """The text of 16 kHz audio.
+
+        Without a ``priority``, audio as short as a turn goes first and longer audio last: it is a file.
 
         Raises:
             SpeechError: ``unknown_model``, ``model_not_installed``, ``unsupported_language``, ``overloaded``,
@@ -120,7 +124,10 @@ class EngineHost:
             asr = cast("Asr", engine)
             job = AsrJob(samples=samples, options=options, cancellation=cancellation)
             return await slot.scheduler.run(
-                lambda: _transcribe(asr, job), cancellation=cancellation, priority=priority, deadline_s=deadline_s
+                lambda: _transcribe(asr, job),
+                cancellation=cancellation,
+                priority=_priority_of(samples) if priority is None else priority,
+                deadline_s=deadline_s,
             )
 
     @asynccontextmanager
@@ -130,7 +137,7 @@ class EngineHost:
         options: AsrOptions,
         *,
         model: str | None = None,
-        priority: Priority = Priority.FINAL,
+        priority: Priority | None = None,
         deadline_s: float | None = None,
     ) -> AsyncGenerator[AsyncIterator[Segment | Transcript]]:
         """The segments of 16 kHz audio as they are decoded, then the whole ``Transcript``.
@@ -150,7 +157,10 @@ class EngineHost:
                 emit(_transcribe(asr, job))
 
             async with slot.scheduler.stream(
-                produce, cancellation=cancellation, priority=priority, deadline_s=deadline_s
+                produce,
+                cancellation=cancellation,
+                priority=_priority_of(samples) if priority is None else priority,
+                deadline_s=deadline_s,
             ) as results:
                 yield results
 
@@ -400,6 +410,10 @@ async def _run_frame(slot: EngineSlot, fn: Callable[[], T]) -> T:
         priority=Priority.FINAL,
         deadline_s=anyio.current_time() + _FRAME_TIMEOUT_S,
     )
+
+
+def _priority_of(samples: Samples) -> Priority:
+    return Priority.FINAL if len(samples) <= _TURN_MAX_S * SESSION_RATE_HZ else Priority.BACKGROUND
 
 
 def _transcribe(asr: Asr, job: AsrJob) -> Transcript:

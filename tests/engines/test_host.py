@@ -517,3 +517,22 @@ async def test_memory_is_given_back_once_after_work_when_engines_have_come_to_re
         for _ in range(5):
             await clock.pass_time(10.0)
         assert len(given_back) == 1
+
+
+async def test_a_long_file_waits_behind_a_turn_that_came_later(loader: Loader) -> None:
+    assert loader.behaviour is not None
+    order: list[int] = []
+    async with host_of({"asr": asr_spec(loader, workers=1)}) as host:
+        await host.load("asr")
+        loader.behaviour.hang()
+
+        async def transcribe(seconds: int) -> None:
+            await host.transcribe(np.zeros(seconds * 16_000, np.float32), AsrOptions())
+            order.append(seconds)
+
+        async with anyio.create_task_group() as tasks:
+            for seconds in (1, 40, 2):
+                tasks.start_soon(transcribe, seconds)
+                await anyio.wait_all_tasks_blocked()
+            loader.behaviour.go_on()
+    assert order == [1, 2, 40]
