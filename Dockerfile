@@ -15,6 +15,7 @@ COPY session ./session
 COPY tools ./tools
 COPY server ./server
 COPY evals ./evals
+COPY examples ./examples
 RUN /opt/antiphon/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/antiphon/bin/python -m pip install --no-cache-dir --no-deps --no-index --find-links /dist antiphon
 

@@ -63,6 +63,7 @@ def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path, root
         if path.is_file() and path.suffix != ".pyc"
     }
     assert "engines/models/catalog.toml" in expected
+    expected |= {f"server/demo/examples/{path.name}" for path in (root / "examples").glob("*.flac")}
     names = zipfile.ZipFile(wheel).namelist()
     assert {name for name in names if ".dist-info/" not in name} == expected
 
