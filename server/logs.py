@@ -1,6 +1,7 @@
 """Structured logs: one line an event, on stderr, to read or as JSON.
 
-Events carry ids, counts and durations; never transcripts, texts, audio, query strings or headers.
+Events carry ids, counts and durations; never transcripts, texts, audio, query strings or headers. So tracebacks are
+without the values of local variables, which structlog shows unless told not to.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import sys
 from typing import Final
 
 import structlog
+from structlog.dev import ConsoleRenderer, RichTracebackFormatter
+from structlog.processors import JSONRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
 from server.settings import LogSettings
@@ -26,9 +30,11 @@ _SHARED: Final[tuple[Processor, ...]] = (
 def configure_logs(settings: LogSettings) -> None:
     """Send our events and those of libraries through one formatter."""
     if settings.format == "json":
-        renderers: list[Processor] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        as_data = ExceptionDictTransformer(show_locals=False)
+        renderers: list[Processor] = [structlog.processors.ExceptionRenderer(as_data), JSONRenderer()]
     else:
-        renderers = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        as_text = RichTracebackFormatter(show_locals=False)
+        renderers = [ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=as_text)]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
