@@ -5,6 +5,8 @@ log of the file system. ``synchronous=NORMAL`` leaves the last moments to a powe
 of microseconds instead of a disk flush.
 
 SQLite blocks, so each call runs on a worker thread; a limiter of one keeps them in order and the connection safe.
+
+A lock file beside it keeps a second server out, which would take the first one's sessions for those of a dead process.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Final, TypeVar
 import anyio.to_thread
 import msgspec
 from anyio import CapacityLimiter
+from filelock import FileLock, Timeout
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ServerEvent
@@ -50,6 +53,16 @@ class SqliteStore:
         self._events = msgspec.json.Decoder(ServerEvent)
         self._settings = msgspec.json.Decoder(SessionSettings)
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise SpeechError(
+                ErrorCode.INVALID_SETTING,
+                "Another server keeps its sessions in this store. Stop it, point store.path at another file, or "
+                "choose store.kind memory.",
+                param="store.path",
+            ) from None
         self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;")
         self._migrate()
@@ -60,6 +73,7 @@ class SqliteStore:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             self._db.close()
+            self._lock.release()
             raise SpeechError(
                 ErrorCode.INVALID_SETTING,
                 f"The session store has format {version}; this version of Antiphon reads {SCHEMA_VERSION}. "
@@ -128,6 +142,7 @@ class SqliteStore:
     async def aclose(self) -> None:
         """Close the file."""
         await self._run(self._db.close)
+        self._lock.release()
 
     async def _records(self, where: str, argument: str) -> list[SessionRecord]:
         # `where` is one of the constants above, never a caller's text.

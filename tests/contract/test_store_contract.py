@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -132,15 +134,24 @@ async def test_sqlite_is_readable_while_another_process_has_it_open(tmp_path: Pa
     writer = SqliteStore(path)
     await writer.create(record())
     await writer.append("ses_1", events(1, 2))
-    reader = SqliteStore(path)
-    assert len(await reader.read("ses_1", 0, 100)) == 2
-    await reader.aclose()
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT seq FROM event").fetchall() == [(1,), (2,)]
     await writer.aclose()
 
 
-async def test_sqlite_refuses_a_file_of_another_format(tmp_path: Path) -> None:
-    import sqlite3  # noqa: PLC0415
+async def test_sqlite_takes_one_server_at_a_time(tmp_path: Path) -> None:
+    """A second one would take the sessions of the first for those of a dead process, and end them."""
+    path = tmp_path / "sessions.db"
+    first = SqliteStore(path)
+    with pytest.raises(SpeechError, match="Another server") as error:
+        SqliteStore(path)
+    assert error.value.code is ErrorCode.INVALID_SETTING
+    assert str(tmp_path) not in error.value.message
+    await first.aclose()
+    await SqliteStore(path).aclose()
 
+
+async def test_sqlite_refuses_a_file_of_another_format(tmp_path: Path) -> None:
     path = tmp_path / "sessions.db"
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version=99")
