@@ -61,9 +61,6 @@ def serve(config: Path | None, *, print_settings: bool, as_json: bool, fake_engi
     settings = loaded.settings
     configure_logs(settings.log)
     listener = bind(settings.server)
-    # uvicorn stops gracefully and then raises the signal again, for its caller to die of. We are done by then.
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _ignore)
     anyio.run(partial(_serve, settings, listener, fake_engines=fake_engines), backend_options={"use_uvloop": True})
 
 
@@ -77,7 +74,12 @@ async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: b
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
     )
-    await _Server(config, on_ready=lambda: _announce(listener), on_stop=app.state.sessions.drain).serve([listener])
+    server = _Server(config, on_ready=lambda: _announce(listener), on_stop=app.state.sessions.drain)
+    # uvicorn stops gracefully and then raises the signal again, for its caller to die of. We are done by then. Not
+    # sooner than here: until uvicorn listens to them, signals end the process.
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _ignore)
+    await server.serve([listener])
 
 
 def _ignore(_signal_number: int, _frame: FrameType | None) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import stamina
 
 from engines.tones import encode_word
 from schemas.audio import SESSION_RATE_HZ, pcm16_from_float
@@ -74,3 +81,17 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_and_sessions(serve: Call
     with serve(tmp_path, "--fake-engines") as server:
         response = httpx.get(f"{server.url}/v1/sessions/{session_id}/events", headers={"Last-Event-ID": "1"})
         assert list(events_of(response)) == [closed]
+
+
+def test_a_server_that_is_told_to_stop_while_it_starts_ends(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.db"
+    environment = {**os.environ, "ANTIPHON_STORE_PATH": str(path)}
+    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--fake-engines"]
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")  # for seconds the server gets no further than to its store
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+            for attempt in stamina.retry_context(on=FileNotFoundError, timeout=60, attempts=None, wait_max=0.05):
+                with attempt:
+                    path.with_name("sessions.db.lock").stat()
+            process.terminate()
+            assert process.wait(timeout=60) == -signal.SIGTERM
