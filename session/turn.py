@@ -285,7 +285,7 @@ def step(state: TurnState, event: TurnEvent, settings: TurnSettings) -> Step:
             current = state.user is UserState.PAUSED and event.generation == state.generation
             return (replace(state, score=event.probability), ()) if current else (state, ())
         case FinalReady():
-            return _final_ready(state, event.generation)
+            return _final_ready(state, event.generation, settings)
         case InputStalled():
             return _input_stalled(state, settings)
         case SayRequested():
@@ -309,8 +309,15 @@ def _vad_frame(state: TurnState, probability: float, settings: TurnSettings) -> 
     state = replace(state, now_samples=state.now_samples + FRAME_SAMPLES)
     if state.user is UserState.USER:
         return _user_frame(state, probability, settings)
+    onset_samples = samples_of_ms(_onset_ms(state, settings))
+    decided_after_samples = state.decided_samples - state.start_samples
+    if state.user is UserState.COMMIT and decided_after_samples >= settings.max_turn_s * SESSION_RATE_HZ:
+        # A turn at its limit does not go on. What is said from here begins the next one, once this one is committed.
+        begun = state.voiced_samples >= onset_samples
+        run = state.voiced_samples + FRAME_SAMPLES if begun else _voiced_run(state, probability, settings)
+        return replace(state, voiced_samples=run), ()
     state = replace(state, voiced_samples=_voiced_run(state, probability, settings))
-    if state.voiced_samples >= samples_of_ms(_onset_ms(state, settings)):
+    if state.voiced_samples >= onset_samples:
         return _onset(state, settings)
     if state.user is UserState.PAUSED:
         return _paused_frame(state, settings)
@@ -399,41 +406,45 @@ def _paused_frame(state: TurnState, settings: TurnSettings) -> Step:
     complete = state.score is None or state.score >= settings.end_of_turn_threshold
     limit_ms = settings.min_silence_ms if complete else max(settings.min_silence_ms, settings.max_silence_ms)
     if state.now_samples - state.last_voiced_samples >= samples_of_ms(limit_ms):
-        return _decide(state)
+        return _decide(state, settings)
     if state.now_samples - state.scored_samples < SCORE_EVERY_SAMPLES:
         return state, ()
     state = replace(state, scored_samples=state.now_samples)
     return state, (ScoreEndOfTurn(state.generation, _audio_start(state, settings), state.now_samples),)
 
 
-def _decide(state: TurnState) -> Step:
+def _decide(state: TurnState, settings: TurnSettings) -> Step:
     state = replace(state, user=UserState.COMMIT, decided_samples=state.now_samples)
-    return _commit(state) if state.final_ready else (state, ())
+    return _commit(state, settings) if state.final_ready else (state, ())
 
 
-def _final_ready(state: TurnState, generation: int) -> Step:
+def _final_ready(state: TurnState, generation: int, settings: TurnSettings) -> Step:
     if generation != state.generation:
         return state, ()
     if state.user is UserState.PAUSED:
         return replace(state, final_ready=True), ()
     if state.user is UserState.COMMIT:
-        return _commit(state)
+        return _commit(state, settings)
     return state, ()
 
 
-def _commit(state: TurnState) -> Step:
+def _commit(state: TurnState, settings: TurnSettings) -> Step:
     commit = CommitTurn(state.turn, state.start_samples, state.last_voiced_samples, state.decided_samples)
-    state, started = _start_next(replace(state, user=UserState.IDLE, voiced_samples=0, final_ready=False))
+    state = replace(state, user=UserState.IDLE, final_ready=False)
+    if state.voiced_samples >= samples_of_ms(settings.onset_ms):
+        state, begun = _onset(state, settings)
+        return state, (commit, *begun)
+    state, started = _start_next(replace(state, voiced_samples=0))
     return state, (commit, *started)
 
 
 def _input_stalled(state: TurnState, settings: TurnSettings) -> Step:
     if state.user is UserState.PAUSED:
-        return _decide(replace(state, voiced_samples=0))
+        return _decide(replace(state, voiced_samples=0), settings)
     if state.user is not UserState.USER:
         return state, ()
     state, paused = _pause(state, settings)
-    state, decided = _decide(state)
+    state, decided = _decide(state, settings)
     return state, (*paused, *decided)
 
 

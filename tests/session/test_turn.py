@@ -217,6 +217,29 @@ def test_a_turn_that_never_pauses_is_ended_at_the_limit() -> None:
     assert len(core.take(CommitTurn)) == 1
 
 
+def test_a_turn_at_its_limit_ends_while_the_user_speaks_on_and_their_words_begin_the_next_one() -> None:
+    core = Core(TurnSettings(max_turn_s=3))
+    core.hear(3_008, VOICE)
+    said_on = [*core.hear(1_920, VOICE), *core.hear(192, SILENCE)]
+    assert said_on == []
+    commit, started = core.send(FinalReady(core.state.generation))
+    assert isinstance(commit, CommitTurn)
+    assert (commit.turn, commit.decided_samples) == (1, samples_of_ms(3_008))
+    assert started == TurnStarted(2, samples_of_ms(3_008))
+    core.hear(704, SILENCE)
+    (commit,) = core.send(FinalReady(core.state.generation))
+    assert commit == CommitTurn(2, samples_of_ms(3_008), samples_of_ms(5_120), samples_of_ms(5_728))
+
+
+def test_a_turn_at_its_limit_after_which_nothing_is_said_gives_the_floor_to_the_agent() -> None:
+    core = Core(TurnSettings(max_turn_s=2))
+    core.hear(2_016, VOICE)
+    core.send(SayRequested("a"))
+    core.hear(64, VOICE)
+    core.hear(320, SILENCE)
+    assert core.send(FinalReady(core.state.generation))[1:] == [StartItem("a")]
+
+
 def test_when_audio_stops_coming_the_turn_ends() -> None:
     for silent_ms in (0, 256):
         core = Core()
