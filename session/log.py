@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.errors import ErrorCode, SpeechError
-from schemas.events import ServerEvent, SessionClosed
+from schemas.events import SayEnded, ServerEvent, SessionClosed
 from session.stores.base import EventStore
 
 TAIL_EVENTS: Final = 512
@@ -66,12 +66,13 @@ class EventLog:
         """Take an event; it reaches subscribers once it is durable. Nothing follows ``session.closed``.
 
         Raises:
-            SpeechError: ``overloaded`` if the store is thousands of events behind.
+            SpeechError: ``overloaded`` if the store is thousands of events behind; never for what ends an item or the
+                session, or neither would ever end.
         """
         if self._closed:
             return
-        if len(self._unwritten) >= UNWRITTEN_EVENTS_MAX:
-            raise SpeechError(ErrorCode.OVERLOADED, "The session store does not keep up; the session was ended.")
+        if len(self._unwritten) >= UNWRITTEN_EVENTS_MAX and not isinstance(event, SayEnded | SessionClosed):
+            raise SpeechError(ErrorCode.OVERLOADED, "The session store does not keep up; try again later.")
         self._last_seq += 1
         self._unwritten.append(replace(event, seq=self._last_seq, at_ms=at_ms))
         self._closed = isinstance(event, SessionClosed)

@@ -96,6 +96,8 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
     input_stall_s: float = 1.0
     """When no audio arrives for so long within a turn, the turn ends: a client may stop sending when it is silent."""
     asr_deadline_s: float = 30.0
+    tts_deadline_s: float = 30.0
+    """How long the next piece of speech may take; the item has failed then."""
     retention_days: float = 30.0
     """How long the history of a session that is over is kept."""
 
@@ -144,6 +146,7 @@ class Session:
             host,
             clock,
             settings.output_rate_hz,
+            limits.tts_deadline_s,
             publish=self._publish,
             on_played=lambda item_id: self._dispatch(ItemPlayed(item_id)),
             on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
@@ -200,6 +203,8 @@ class Session:
                 await self._inbox_in.send(pcm16[start : start + MAX_CHUNK_BYTES])
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 raise self._closed_error() from None
+            # A whole file may take longer than an idle session is kept.
+            self._last_activity_us = self._clock.now_us()
 
     async def say(
         self, text: str, *, voice: str | None = None, append_to: str | None = None, more: bool = False

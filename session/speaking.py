@@ -6,7 +6,7 @@ An item is what one ``say`` speaks. Its text may still be growing while it is sp
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -20,7 +20,7 @@ from schemas.audio import Samples, pcm16_from_float
 from schemas.errors import ErrorCode, ErrorInfo, SpeechError
 from schemas.events import MAX_SAY_CHARS, PlaybackFlush, SayAudio, SayEnded, SayStarted, SayText, ServerEvent
 from schemas.sessions import SpeechStatus
-from schemas.speech import Voice
+from schemas.speech import SpeechChunk, Voice
 from session.chunker import TextChunk, TextChunker
 from session.clock import Clock
 from session.playout import PlayoutLedger
@@ -69,6 +69,10 @@ class Speaker:
     """The items of one session that are not over yet.
 
     Args:
+        host: Synthesises.
+        clock: Paces.
+        output_rate_hz: Rate of the audio published.
+        deadline_s: How long the engine may take for the next piece of speech.
         publish: Takes an event, and the PCM of a ``say.audio``.
         on_played: Gets the id of an item that was played to its end, or failed.
         on_final_position: Gets the id of a stopped item whose last position is known.
@@ -79,6 +83,7 @@ class Speaker:
         host: EngineHost,
         clock: Clock,
         output_rate_hz: int,
+        deadline_s: float,
         *,
         publish: Callable[[ServerEvent, bytes | None], None],
         on_played: Callable[[str], None],
@@ -87,6 +92,7 @@ class Speaker:
         self._host = host
         self._clock = clock
         self._rate_hz = output_rate_hz
+        self._deadline_s = deadline_s
         self._publish = publish
         self._on_played = on_played
         self._on_final_position = on_final_position
@@ -109,9 +115,9 @@ class Speaker:
             )
         self._created += 1
         item = _Item(f"item_{self._created}", voice, more=more)
-        self._items[item.item_id] = item
         # Also without text: the item's place in the history is here.
         self._publish(SayText(item_id=item.item_id, text=text), None)
+        self._items[item.item_id] = item
         item.add_text(text, more=more)
         return item.item_id
 
@@ -236,12 +242,18 @@ class Speaker:
         async with aclosing(self._chunks(item)) as chunks:
             async for chunk in chunks:
                 offset_ms = synthesised_ms
-                async with self._host.synthesize(chunk.text, voice=item.voice.id) as speech:
-                    async for piece in speech:
+                deadline_s = anyio.current_time() + self._deadline_s
+                async with self._host.synthesize(chunk.text, voice=item.voice.id, deadline_s=deadline_s) as speech:
+                    while (piece := await self._next_piece(speech)) is not None:
                         item.ledger.add_words(piece.words, text_offset=chunk.start, audio_offset_ms=offset_ms)
                         synthesised_ms += 1000 * len(piece.samples) / piece.sample_rate_hz
                         await self._send(item, resampler.push(piece.samples))
         await self._send(item, resampler.flush())
+
+    async def _next_piece(self, speech: AsyncIterator[SpeechChunk]) -> SpeechChunk | None:
+        with anyio.move_on_after(self._deadline_s):
+            return await anext(speech, None)
+        raise SpeechError(ErrorCode.DEADLINE_EXCEEDED, f"No speech was made for {self._deadline_s:g} s; say it again.")
 
     async def _chunks(self, item: _Item) -> AsyncGenerator[TextChunk, None]:
         """The item's pieces of text as they come in; those without a letter or digit have no sound."""

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+
+from engines.fake import FakeBehaviour
+from engines.host import EngineHost
+from schemas.audio import SESSION_RATE_HZ
+from schemas.errors import ErrorCode
+from schemas.sessions import SessionSettings, SessionState, SpeechStatus
+from session.clock import FakeClock
+from session.manager import SessionManager
+from session.runner import Session, SessionLimits
+from session.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+class Stage(Protocol):
+    async def until(self, condition: Callable[[], bool]) -> None: ...
+
+
+@pytest.fixture
+async def sessions(host: EngineHost, store: MemoryStore, clock: FakeClock) -> AsyncGenerator[SessionManager]:
+    limits = SessionLimits(idle_timeout_s=60, tts_deadline_s=0.1)
+    async with SessionManager(host, store, limits, clock) as manager:
+        yield manager
+
+
+def _status(session: Session, item_id: str) -> SpeechStatus | None:
+    turn = session.history.agent_turn(item_id)
+    return turn and turn.status
+
+
+async def test_a_synthesis_that_stands_still_fails_the_item_and_leaves_the_floor_to_the_next(
+    sessions: SessionManager, behaviour: FakeBehaviour, stage: Stage
+) -> None:
+    with anyio.fail_after(20):
+        session = await sessions.open(SessionSettings())
+        await wait_all_tasks_blocked()
+        behaviour.hang()
+        item_id = await session.say("Nobody will hear this.")
+        turn = await session.wait_spoken(item_id)
+        assert turn.status is SpeechStatus.FAILED
+        assert turn.error is not None
+        assert turn.error.code is ErrorCode.DEADLINE_EXCEEDED
+        assert (turn.heard_text, turn.remaining_text) == ("", "Nobody will hear this.")
+        behaviour.go_on()
+        heard_id = await session.say("But this.")
+        await stage.until(lambda: _status(session, heard_id) is SpeechStatus.COMPLETED)
+
+
+async def test_a_session_is_not_idle_while_a_long_recording_is_taken(
+    sessions: SessionManager, clock: FakeClock
+) -> None:
+    with anyio.fail_after(60):
+        session = await sessions.open(SessionSettings())
+        fed = anyio.Event()
+
+        async def feed() -> None:
+            await session.feed(bytes(2 * SESSION_RATE_HZ * 60))
+            fed.set()
+
+        start_us = clock.now_us()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed)
+            while not fed.is_set():
+                await anyio.lowlevel.checkpoint()
+                # The models take ten seconds over each.
+                clock.advance(session.info.received_ms / 100 - (clock.now_us() - start_us) / 1e6)
+        assert session.info.state is SessionState.OPEN
