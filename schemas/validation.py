@@ -30,6 +30,8 @@ def decoded_json(body: bytes | str, *kinds: type[T]) -> T:
         raise invalid_request(error, *kinds) from error
     except msgspec.DecodeError as error:
         raise SpeechError(ErrorCode.INVALID_JSON, f"The body is not valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise SpeechError(ErrorCode.INVALID_JSON, "The body is not acceptable JSON: it is nested too deep.") from error
     except UnicodeDecodeError as error:
         raise SpeechError(ErrorCode.INVALID_JSON, "The body is not valid JSON: it is not UTF-8.") from error
 

@@ -19,7 +19,7 @@ from schemas.errors import ErrorCode, SpeechError
 from schemas.events import SayAudio, ServerEvent
 from schemas.sessions import Conversation, SessionState
 from server.errors import ErrorDetail, HttpRequest, error_body, error_headers, error_responses, request_id_of
-from server.http.streams import SendEvent, as_asgi, encoded_event, produced_events
+from server.http.streams import SendEvent, as_asgi, encoded_event, is_seq, produced_events
 from session.log import Published
 from session.manager import SessionManager
 
@@ -91,7 +91,7 @@ async def stream_events(
 
 
 def _seq(last_event_id: str) -> int:
-    if not (last_event_id.isascii() and last_event_id.isdigit()):
+    if not is_seq(last_event_id):
         raise SpeechError(
             ErrorCode.INVALID_REQUEST,
             "Last-Event-ID must be the number of an event, as in its id field.",

@@ -54,7 +54,7 @@ class FrontDoor:
         # Litestar's scopes are typed dicts whose unions strict typing cannot see through; a scope is a mapping.
         fields = cast("dict[str, Any]", scope)
         fields.setdefault("state", {})["request_id"] = request_id
-        exchange = _Exchange(request_id, send)
+        exchange = _Exchange(fields, send)
         started_s = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id), self._metrics.in_progress():
             try:
@@ -102,15 +102,20 @@ class FrontDoor:
 class _Exchange:
     """Adds the request id to the response and remembers its status."""
 
-    def __init__(self, request_id: str, send: Send) -> None:
-        self._request_id = request_id
+    def __init__(self, scope: Mapping[str, Any], send: Send) -> None:
+        self._state = scope["state"]
         self._send = send
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], (b"x-request-id", self._request_id.encode())]
+            headers = [*message["headers"], (b"x-request-id", self._state["request_id"].encode())]
+            deadline = self._state.get("body_deadline")
+            if deadline is not None and deadline.passed:
+                # What still trickles in would hold the connection for as long as it likes.
+                headers.append((b"connection", b"close"))
+            message["headers"] = headers
         elif message["type"] == "websocket.close" and self.status is None:
             self.status = message["code"]
         await self._send(message)
@@ -130,6 +135,8 @@ class BodyDeadline:
         self._deadline_s = anyio.current_time() + timeout_s
         self._of_pieces = False
         self._complete = False
+        self.passed = False
+        """Whether the body did not arrive in time."""
 
     @classmethod
     def of(cls, scope: Scope) -> BodyDeadline:
@@ -156,6 +163,7 @@ class BodyDeadline:
             message = await self._receive()
             self._complete = not message.get("more_body", False)
             return message
+        self.passed = True
         raise SpeechError(
             ErrorCode.DEADLINE_EXCEEDED, f"The body of the request did not arrive within {self._timeout_s:g} s."
         )

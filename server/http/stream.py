@@ -31,7 +31,7 @@ from msgspec import Struct
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ClientEvent, Close, Playback, Say, SayAudio, ServerEvent, SessionError, StopSpeaking
 from schemas.validation import decoded_json
-from server.http.streams import SEND_TIMEOUT_S
+from server.http.streams import SEND_TIMEOUT_S, is_seq
 from session.log import Published
 from session.manager import SessionManager
 from session.runner import Session
@@ -162,7 +162,7 @@ class _Connection:
 
 
 def _after(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not is_seq(text):
         raise SpeechError(ErrorCode.INVALID_REQUEST, "after must be the number of an event.", param="after")
     return int(text)
 

@@ -32,6 +32,9 @@ EVENTS_AHEAD: Final = 4
 END_GRACE_S: Final = 1.0
 """For the last bytes of a stream that ends because the server stops."""
 
+_SEQ_DIGITS_MAX: Final = 18
+"""Within 64 bits. Python refuses to read thousands."""
+
 SendEvent = Callable[[ServerSentEvent], Awaitable[None]]
 _SEPARATOR: Final = "\n"
 """Of lines. The library's default, CR LF, is as valid, and clients that split at LF alone trip over it."""
@@ -195,6 +198,11 @@ def failure_event(error: Exception) -> ServerSentEvent:
         _log.error("stream_failed", exc_info=error)
         error = SpeechError(ErrorCode.INTERNAL, "Something failed inside the server.")
     return encoded_event(error_body(error), name="error")
+
+
+def is_seq(text: str) -> bool:
+    """Whether a text can be the number of an event: digits, and not too many of them."""
+    return text.isascii() and text.isdigit() and len(text) <= _SEQ_DIGITS_MAX
 
 
 def encoded_event(data: msgspec.Struct, *, name: str | None = None, seq: int | None = None) -> ServerSentEvent:

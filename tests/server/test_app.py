@@ -162,6 +162,21 @@ async def test_a_body_that_does_not_arrive_in_time_is_given_up(open_client: Open
                 error_of(response, ErrorCode.DEADLINE_EXCEEDED)
 
 
+async def test_a_connection_whose_body_did_not_arrive_in_time_is_closed(open_client: OpenClient) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep_forever()
+
+    settings = Settings(models=COLD, limits=LimitSettings(body_timeout_s=0.1))
+    with anyio.fail_after(20):
+        async with open_client(settings) as client:
+            headers = {"content-type": "application/json"}
+            late = await client.post("/v1/sessions", content=body(), headers=headers)
+            in_time = await client.post("/v1/sessions", content=b"{}", headers=headers)
+    assert (late.status_code, late.headers.get("connection")) == (504, "close")
+    assert (in_time.status_code, in_time.headers.get("connection")) == (201, None)
+
+
 async def test_a_client_that_leaves_while_sending_is_no_failure_of_the_server(open_app: OpenApp) -> None:
     messages = [
         {"type": "http.request", "body": b"{", "more_body": True},

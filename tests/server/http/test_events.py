@@ -92,7 +92,7 @@ async def test_who_has_seen_the_end_is_told_not_to_come_back(
     assert (response.status_code, response.content) == (204, b"")
 
 
-@pytest.mark.parametrize("last_event_id", ["x", "-1", "1.5", "²", "99"])
+@pytest.mark.parametrize("last_event_id", ["x", "-1", "1.5", "²", "99", pytest.param("9" * 5_000, id="long")])
 async def test_a_bad_last_event_id_is_refused(client: httpx.AsyncClient, error_of: ErrorOf, last_event_id: str) -> None:
     session_id = await opened(client)
     response = await client.get(

@@ -149,6 +149,7 @@ async def test_the_user_interrupts_the_agent(live: httpx.AsyncClient, user: Any)
         (json.dumps({"type": "say", "text": "a" * 5_001}), "text_too_long", "5000"),
         ('{"type": "playback", "item_id": "item_1", "played_ms": -1}', "invalid_request", "played_ms"),
         (b"\0\0\0", "invalid_audio", "even number"),
+        pytest.param('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "invalid_json", "too deep", id="deep"),
     ],
 )
 async def test_a_bad_message_is_answered_and_the_connection_stays(
@@ -222,7 +223,7 @@ async def test_a_closed_session_is_4409(live: httpx.AsyncClient) -> None:
         assert await client.close_code() == 4409
 
 
-@pytest.mark.parametrize("after", ["x", "-1", "99", "²"])
+@pytest.mark.parametrize("after", ["x", "-1", "99", "²", pytest.param("9" * 5_000, id="long")])
 async def test_a_bad_place_to_resume_is_4400(live: httpx.AsyncClient, after: str) -> None:
     async with connected(live, await opened(live), f"?after={after}") as client:
         assert await client.close_code() == 4400
