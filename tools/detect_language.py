@@ -10,8 +10,9 @@ from tools.tool import Tool, ToolContext
 
 
 async def _detect_language(context: ToolContext, arguments: DetectLanguageInput) -> DetectLanguageOutput:
+    deadline_s = context.engine_deadline_s()
     audio = await decoded_audio(context.decoder, arguments)
-    candidates = await context.host.detect_language(audio.samples, model=arguments.model)
+    candidates = await context.host.detect_language(audio.samples, model=arguments.model, deadline_s=deadline_s)
     best = candidates[0]
     return DetectLanguageOutput(language=best.language, probability=best.probability, candidates=tuple(candidates))
 

@@ -84,7 +84,7 @@ async def create_transcription(
     async def decoded() -> tuple[Samples, AsrOptions]:
         audio = await decoder.decode(upload)
         return audio.samples, AsrOptions(
-            language=await _language(form, audio.samples, host),
+            language=await _language(form, audio.samples, host, deadline_s),
             prompt=form.prompt,
             hotwords=form.keywords,
             temperature=form.temperature,
@@ -160,12 +160,12 @@ def _model(name: str | None) -> str | None:
     return None if name is None or name in ASR_ALIASES else name
 
 
-async def _language(form: TranscriptionForm, samples: Samples, host: EngineHost) -> str | None:
+async def _language(form: TranscriptionForm, samples: Samples, host: EngineHost, deadline_s: float) -> str | None:
     """The language to recognise in; ``None`` to detect it freely."""
     candidates = [_iso_639_1(tag) for tag in ([form.language] if form.language else form.languages)]
     if len(candidates) <= 1:
         return candidates[0] if candidates else None
-    guesses = await host.detect_language(samples, model=_model(form.model))
+    guesses = await host.detect_language(samples, model=_model(form.model), deadline_s=deadline_s)
     return next((guess.language for guess in guesses if guess.language in candidates), candidates[0])
 
 
