@@ -10,16 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from engines.base import Cancellation, TtsJob
+from engines.onnx_session import OnnxSession
 from engines.piper import PiperTts, read_voice
+from engines.vits_decoder import Frames, VitsDecoder
+from engines.vits_graph import VitsHalves, cut
 from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
-from schemas.speech import SpeechChunk, Voice
+from schemas.speech import SpeechChunk, SpokenWord, Voice
 
 NAME = "piper-en_US-joe-medium"
 VOICE = "en_US-joe-medium"
 RATE_HZ = 22_050
+LONG = "Well, the quick brown fox jumps over the lazy dog, and then it walks slowly back home to sleep."
+"""One sentence of five seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +50,36 @@ def engine(steady: Path) -> Iterator[PiperTts]:
     engine.close()
 
 
+@pytest.fixture(scope="module")
+def halves(steady: Path) -> VitsHalves:
+    return cut((steady / f"{VOICE}.onnx").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def frames(halves: VitsHalves) -> Frames:
+    ids = np.random.default_rng(7).integers(3, 100, (1, 150))
+    inputs = {"input": ids, "input_lengths": np.array([150]), "scales": np.array([0.0, 1.0, 0.0], np.float32)}
+    (frames,) = OnnxSession(halves.front).run((halves.frames,), inputs)
+    return frames
+
+
+@pytest.fixture(scope="module")
+def decoder(halves: VitsHalves, frames: Frames) -> VitsDecoder:
+    assert halves.decoder is not None
+    session = OnnxSession(halves.decoder)
+    return VitsDecoder(session, frames=halves.frames, audio=halves.audio, speaker={}, example=frames)
+
+
 def spoken(engine: PiperTts, text: str) -> list[SpeechChunk]:
     return list(engine.synthesize(TtsJob(text=text, voice=VOICE, cancellation=Cancellation())))
+
+
+def joined(chunks: list[SpeechChunk]) -> Samples:
+    return np.concatenate([chunk.samples for chunk in chunks])
+
+
+def words_of(chunks: list[SpeechChunk]) -> list[SpokenWord]:
+    return [word for chunk in chunks for word in chunk.words]
 
 
 def level(samples: Samples, start_s: float, end_s: float) -> float:
@@ -52,35 +88,49 @@ def level(samples: Samples, start_s: float, end_s: float) -> float:
 
 @pytest.mark.real
 class TestSynthesis:
-    def test_the_audio_is_what_piper_makes_of_the_text(self, engine: PiperTts, steady: Path) -> None:
+    @pytest.mark.parametrize(
+        "text", ["Yes.", "The first sentence, with a clause. Is this the second? It costs $3.50!", LONG]
+    )
+    def test_the_chunks_joined_are_what_piper_makes_of_each_sentence_at_once(
+        self, engine: PiperTts, steady: Path, text: str
+    ) -> None:
+        from piper import PiperVoice, SynthesisConfig  # noqa: PLC0415 (an extra)
+
+        voice = PiperVoice.load(steady / f"{VOICE}.onnx")
+        expected = list(voice.synthesize(text, SynthesisConfig(normalize_audio=False)))
+        raw = np.concatenate([sentence.audio_float_array for sentence in expected])
+        chunks = spoken(engine, text)
+        # Piper rounds to 16 bits.
+        np.testing.assert_allclose(joined(chunks), np.clip(raw * engine.gain, -1.0, 1.0), atol=1e-4)
+        assert {chunk.sample_rate_hz for chunk in chunks} == {sentence.sample_rate for sentence in expected}
+
+    def test_it_is_nearly_as_loud_as_piper_has_it(self, engine: PiperTts, steady: Path) -> None:
         from piper import PiperVoice  # noqa: PLC0415 (an extra)
 
-        text = "The first sentence, with a clause. Is this the second? It costs $3.50!"
-        expected = list(PiperVoice.load(steady / f"{VOICE}.onnx").synthesize(text))
-        chunks = spoken(engine, text)
-        assert len(chunks) == len(expected) == 3
-        for ours, theirs in zip(chunks, expected, strict=True):
-            np.testing.assert_allclose(ours.samples, theirs.audio_float_array, atol=1e-3)
-            assert ours.sample_rate_hz == theirs.sample_rate
+        text = "Good morning. The weather in Berlin is cloudy, with a chance of rain. How can I help you today?"
+        expected = PiperVoice.load(steady / f"{VOICE}.onnx").synthesize(text)
+        theirs = np.concatenate([sentence.audio_float_array for sentence in expected])
+        ours = joined(spoken(engine, text))
+        assert abs(20 * np.log10(np.std(ours) / np.std(theirs))) < 4
+        assert np.mean(np.abs(ours) >= 1.0) < 1e-3
 
     def test_words_lie_where_they_sound(self, engine: PiperTts) -> None:
-        (chunk,) = spoken(engine, "Seven horses, seven wagons.")
-        words = chunk.words
+        chunks = spoken(engine, "Seven horses, seven wagons.")
+        words, samples = words_of(chunks), joined(chunks)
         assert [word.text for word in words] == ["Seven", "horses,", "seven", "wagons."]
         pause_s = (words[1].end_s, words[2].start_s)
         assert pause_s[1] - pause_s[0] > 0.1
-        quiet = max(level(chunk.samples, *pause_s), level(chunk.samples, words[-1].end_s, len(chunk.samples) / RATE_HZ))
-        assert all(level(chunk.samples, word.start_s, word.end_s) > 3 * quiet for word in words)
+        quiet = max(level(samples, *pause_s), level(samples, words[-1].end_s, len(samples) / RATE_HZ))
+        assert all(level(samples, word.start_s, word.end_s) > 3 * quiet for word in words)
 
     def test_a_word_lasts_as_long_as_its_own_sounds(self, engine: PiperTts) -> None:
-        (chunk,) = spoken(engine, "I see incomprehensibilities there")
-        lengths_s = {word.text: word.end_s - word.start_s for word in chunk.words}
+        words = words_of(spoken(engine, "I see incomprehensibilities there"))
+        lengths_s = {word.text: word.end_s - word.start_s for word in words}
         assert lengths_s["incomprehensibilities"] > 3 * max(lengths_s["I"], lengths_s["see"], lengths_s["there"])
 
     def test_numbers_and_abbreviations_last_as_long_as_they_are_read(self, engine: PiperTts) -> None:
         text = "Dr. Smith paid $3.50 in 2024 for the U.S. book; of the — many!"
-        chunks = spoken(engine, text)
-        words = [word for chunk in chunks for word in chunk.words]
+        words = words_of(spoken(engine, text))
         assert [(word.text_start, word.text_end) for word in words] == [
             each.span() for each in re.finditer(r"\S+", text)
         ]
@@ -91,14 +141,94 @@ class TestSynthesis:
     def test_a_sentence_without_end_is_cut_between_words(self, engine: PiperTts) -> None:
         text = "seventeen wonderful elephants " * 26
         chunks = spoken(engine, text)
-        assert len(chunks) == 2
-        assert [word.text for chunk in chunks for word in chunk.words] == text.split()
-        assert all(len(chunk.samples) < 60 * RATE_HZ for chunk in chunks)
+        first_samples = len(chunks[0].samples)
+        assert [len(chunk.samples) for chunk in chunks].count(first_samples) == 2  # each piece begins with such a chunk
+        assert [word.text for word in words_of(chunks)] == text.split()
 
     def test_a_word_without_end_is_cut_anywhere(self, engine: PiperTts) -> None:
         text = "ah" * 400
-        (word,) = [word for chunk in spoken(engine, text) for word in chunk.words]
+        (word,) = words_of(spoken(engine, text))
         assert word.text == text
+
+
+@pytest.mark.real
+class TestStreaming:
+    """A sentence is heard while the rest of it is made."""
+
+    def test_its_first_chunk_is_a_quarter_of_a_second_and_the_others_grow(self, engine: PiperTts) -> None:
+        lengths_s = [len(chunk.samples) / RATE_HZ for chunk in spoken(engine, LONG)]
+        assert 0.2 < lengths_s[0] < 0.3
+        assert len(lengths_s) >= 4
+        assert lengths_s[:-1] == sorted(lengths_s[:-1])
+        assert max(lengths_s) < 2.5
+
+    def test_a_word_is_in_the_chunk_it_starts_in(self, engine: PiperTts) -> None:
+        chunks = spoken(engine, LONG)
+        ends_s = np.cumsum([len(chunk.samples) for chunk in chunks]) / RATE_HZ
+        for chunk, start_s, end_s in zip(chunks, [0.0, *ends_s], ends_s, strict=False):
+            assert all(start_s <= word.start_s < end_s for word in chunk.words)
+        assert [word.text for word in words_of(chunks)] == LONG.split()
+        assert len([chunk for chunk in chunks if chunk.words]) >= 3
+
+    def test_cancelled_within_a_sentence_it_decodes_no_more_of_it(
+        self, engine: PiperTts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoded_frames: list[int] = []
+        decode = VitsDecoder.decode
+
+        def counted(decoder: VitsDecoder, frames: Frames) -> Samples:
+            decoded_frames.append(frames.shape[2])
+            return decode(decoder, frames)
+
+        monkeypatch.setattr(VitsDecoder, "decode", counted)
+        cancellation = Cancellation()
+        chunks = engine.synthesize(TtsJob(text=LONG, voice=VOICE, cancellation=cancellation))
+        next(chunks)
+        next(chunks)
+        cancellation.cancel()
+        with pytest.raises(SpeechError) as raised:
+            next(chunks)
+        assert raised.value.code is ErrorCode.CANCELLED
+        assert len(decoded_frames) == 2
+
+    def test_a_voice_that_cannot_be_cut_speaks_the_same_a_sentence_at_a_time(
+        self, engine: PiperTts, steady: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("engines.vits_graph._BETWEEN_CONVOLUTIONS", frozenset[str]())
+        with capture_logs() as logs:
+            whole = PiperTts(steady)
+        assert [entry["event"] for entry in logs] == ["voice_not_streamed"]
+        text = "It is one chunk. And this is another!"
+        chunks = spoken(whole, text)
+        whole.close()
+        assert len(chunks) == 2
+        expected = spoken(engine, text)
+        np.testing.assert_allclose(joined(chunks), joined(expected), atol=1e-4)
+        assert words_of(chunks) == words_of(expected)
+
+
+@pytest.mark.real
+class TestDecoder:
+    """The half of the graph that runs in windows."""
+
+    def test_the_halves_hold_each_weight_once(self, halves: VitsHalves, steady: Path) -> None:
+        assert halves.decoder is not None
+        size_bytes = (steady / f"{VOICE}.onnx").stat().st_size
+        assert 0.98 * size_bytes < len(halves.front) + len(halves.decoder) < 1.02 * size_bytes
+
+    def test_a_frame_is_heard_eleven_frames_to_either_side(self, decoder: VitsDecoder) -> None:
+        assert decoder.context_frames == 11
+        assert decoder.samples_per_frame == 256
+
+    @settings(max_examples=20)
+    @given(data=st.data())
+    def test_wherever_windows_end_they_join_to_the_whole(
+        self, decoder: VitsDecoder, frames: Frames, data: st.DataObject
+    ) -> None:
+        start = data.draw(st.integers(0, frames.shape[2] - 1))
+        some = np.ascontiguousarray(frames[:, :, start : start + data.draw(st.integers(1, 250))])
+        windows = list(decoder.windows(some))
+        np.testing.assert_allclose(np.concatenate(windows), decoder.decode(some), atol=1e-5)
 
 
 @pytest.mark.real
