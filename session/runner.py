@@ -82,7 +82,9 @@ INBOX_CHUNKS: Final = 32
 MAX_CHUNK_BYTES: Final = 32 * 1024
 """One second at 16 kHz: with :data:`INBOX_CHUNKS`, the most audio that waits for the models."""
 KEPT_SILENCE_MS: Final = 2_500
-"""Audio kept outside of turns: the longest pre-roll and the frames in flight."""
+"""Audio kept from before a possible onset: the longest pre-roll and the frames in flight."""
+BEHIND_S: Final = 0.5
+"""So much audio waits to be heard only when it comes faster than it is spoken: from a file, or after an outage."""
 
 CloseReason = Literal["client", "idle", "shutdown", "failed"]
 
@@ -151,6 +153,8 @@ class Session:
             on_played=lambda item_id: self._dispatch(ItemPlayed(item_id)),
             on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
         )
+        self._unheard_s = 0.0
+        """Audio that was fed and not yet heard."""
         self._tasks: TaskGroup
         self._vad_state: VadState
         self._close_reason: CloseReason | None = None
@@ -199,10 +203,12 @@ class Session:
                 param="audio",
             )
         for start in range(0, len(pcm16), MAX_CHUNK_BYTES):
+            chunk = pcm16[start : start + MAX_CHUNK_BYTES]
             try:
-                await self._inbox_in.send(pcm16[start : start + MAX_CHUNK_BYTES])
+                await self._inbox_in.send(chunk)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 raise self._closed_error() from None
+            self._unheard_s += len(chunk) / 2 / self.settings.input_rate_hz
             # A whole file may take longer than an idle session is kept.
             self._last_activity_us = self._clock.now_us()
 
@@ -366,6 +372,7 @@ class Session:
                 pcm16 = await self._inbox_out.receive()
             if pcm16 is None:
                 # The rest of a frame may hold the end of a word: silence fills it up.
+                self._unheard_s = 0.0
                 await self._hear(np.pad(pending, (0, VAD_FRAME_SAMPLES - len(pending))))
                 pending = pending[:0]
                 self._dispatch(InputStalled())
@@ -374,7 +381,14 @@ class Session:
             whole = len(pending) - len(pending) % VAD_FRAME_SAMPLES
             for frame in pending[:whole].reshape(-1, VAD_FRAME_SAMPLES):
                 await self._hear(frame)
+                self._unheard_s -= VAD_FRAME_SAMPLES / SESSION_RATE_HZ
+                await self._wait_for_commit()
             pending = pending[whole:]
+
+    async def _wait_for_commit(self) -> None:
+        """Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago."""
+        while self._state.user is UserState.COMMIT and self._unheard_s > BEHIND_S:
+            await self._turn_ended.wait()
 
     async def _hear(self, frame: Samples) -> None:
         probabilities, (self._vad_state,) = await self._host.score_vad(frame[np.newaxis], [self._vad_state])
@@ -383,7 +397,7 @@ class Session:
         self._trim_audio()
 
     def _trim_audio(self) -> None:
-        keep_samples = samples_of_ms(KEPT_SILENCE_MS)
+        keep_samples = samples_of_ms(KEPT_SILENCE_MS) + self._state.voiced_samples
         if self._state.user is UserState.IDLE:
             self._audio.trim(self._state.now_samples - keep_samples)
         else:

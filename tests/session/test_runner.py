@@ -6,18 +6,26 @@ from typing import Protocol
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from msgspec.structs import replace
 
-from engines.fake import FakeBehaviour
+from engines.fake import FakeAsr, FakeBehaviour, fake_engines
 from engines.host import EngineHost
+from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorCode
-from schemas.sessions import SessionSettings, SessionState, SpeechStatus
+from schemas.sessions import SessionSettings, SessionState, SpeechStatus, TurnSettings
 from session.clock import FakeClock
 from session.manager import SessionManager
 from session.runner import Session, SessionLimits
 from session.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
+
+
+class User(Protocol):
+    def speech(self, text: str) -> bytes: ...
+
+    def silence(self, ms: int) -> bytes: ...
 
 
 class Stage(Protocol):
@@ -52,6 +60,36 @@ async def test_a_synthesis_that_stands_still_fails_the_item_and_leaves_the_floor
         behaviour.go_on()
         heard_id = await session.say("But this.")
         await stage.until(lambda: _status(session, heard_id) is SpeechStatus.COMPLETED)
+
+
+async def test_a_recording_that_comes_at_once_has_the_turns_of_one_that_comes_as_it_is_spoken(
+    clock: FakeClock, user: User
+) -> None:
+    engines = fake_engines()
+    slow = FakeBehaviour(engine_ms_per_audio_s=200)
+    engines["fake-asr"] = replace(engines["fake-asr"], load=lambda: FakeAsr(behaviour=slow))
+    texts = ["One thing.", "Another thing.", "And a last one."]
+    async with EngineHost(engines, HostSettings()) as host, SessionManager(host, MemoryStore(), clock=clock) as manager:
+        with anyio.fail_after(30):
+            session = await manager.open(SessionSettings(partials=False))
+            await session.feed(b"".join(user.speech(text) + user.silence(1_500) for text in texts))
+            turns = [await session.listen(20) for _ in texts]
+    assert [turn and turn.text for turn in turns] == texts
+
+
+async def test_what_is_said_over_the_agent_is_kept_until_it_is_known_to_be_an_interruption(
+    sessions: SessionManager, user: User
+) -> None:
+    text = "Could you please stop talking because I have something to say and it is rather long as you will find out."
+    with anyio.fail_after(30):
+        session = await sessions.open(SessionSettings(turn=TurnSettings(barge_in_ms=3_500)))
+        item_id = await session.say("This goes on and on.", more=True)
+        while _status(session, item_id) is not SpeechStatus.SPEAKING:
+            await anyio.lowlevel.checkpoint()
+        await session.feed(user.speech(text) + user.silence(1_500))
+        turn = await session.listen(20)
+    assert turn is not None
+    assert turn.text == text
 
 
 async def test_a_session_is_not_idle_while_a_long_recording_is_taken(
