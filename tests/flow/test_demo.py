@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import wave
+from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
@@ -71,6 +72,15 @@ def test_the_demo_fails_if_what_it_understood_is_not_what_was_said(tmp_path: Pat
     assert "instead of “Something else entirely.”" in wrong
 
 
+@pytest.fixture
+def children_heed_ctrl_c() -> Generator[None]:
+    """Background jobs of a shell ignore Ctrl-C, and what they start inherits that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("children_heed_ctrl_c")
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found in Linux' /proc")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_stopped_leaves_no_server_behind(tmp_path: Path, stop: signal.Signals) -> None:
