@@ -70,7 +70,7 @@ class TranscriptPartial(_ServerEvent, frozen=True, kw_only=True, tag="transcript
 
 
 class TurnEnded(_ServerEvent, frozen=True, kw_only=True, tag="turn.ended"):
-    """The user's turn is complete. ``text`` is empty if nothing was understood (a cough, say)."""
+    """The user's turn is complete. ``text`` is empty if nothing was said (a cough, perhaps), or recognition failed."""
 
     turn: int
     text: str
@@ -82,6 +82,8 @@ class TurnEnded(_ServerEvent, frozen=True, kw_only=True, tag="turn.ended"):
     """When silence had lasted long enough."""
     words: tuple[Word, ...] = ()
     """Times count from the start of the session's audio."""
+    error: ErrorInfo | None = None
+    """Why recognition failed: the user said something, and nobody knows what."""
 
 
 class SayStarted(_ServerEvent, frozen=True, kw_only=True, tag="say.started"):

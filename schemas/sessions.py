@@ -111,6 +111,8 @@ class UserTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
     """End of the last voiced audio."""
     words: tuple[Word, ...] = ()
     """Times count from the start of the session's audio."""
+    error: ErrorInfo | None = None
+    """Why recognition failed: the user said something, and nobody knows what. Ask them to say it again."""
 
 
 class AgentTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="agent"):

@@ -44,6 +44,7 @@ class History:
                     started_ms=event.started_ms,
                     ended_ms=event.ended_ms,
                     words=event.words,
+                    error=event.error,
                 )
                 self._order.append(event.turn)
             case SayText():

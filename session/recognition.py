@@ -32,7 +32,6 @@ class TurnRecognizer:
         on_partial: Gets the action answered and the text.
         on_final: Gets the generation; :attr:`final` then holds its transcript, empty if recognition failed.
         on_score: Gets the generation and the turn detector's probability, ``None`` without a detector.
-        on_error: Gets what failed; the turn goes on without it.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class TurnRecognizer:
         on_partial: Callable[[PartialAsr, str], None],
         on_final: Callable[[int], None],
         on_score: Callable[[int, float | None], None],
-        on_error: Callable[[ErrorInfo], None],
     ) -> None:
         self._host = host
         self._settings = settings
@@ -54,12 +52,13 @@ class TurnRecognizer:
         self._on_partial = on_partial
         self._on_final = on_final
         self._on_score = on_score
-        self._on_error = on_error
         self._partial_scope: CancelScope | None = None
         self._final_scope: CancelScope | None = None
         self._score_scope: CancelScope | None = None
         self.final = EMPTY
         """The newest final transcript; word times count from the start of the session's audio."""
+        self.final_error: ErrorInfo | None = None
+        """Why there is none."""
 
     def partial(self, tasks: TaskGroup, action: PartialAsr) -> None:
         """Start a partial transcript, unless one is being made: the next will have this audio too."""
@@ -117,10 +116,9 @@ class TurnRecognizer:
                     priority=Priority.FINAL,
                     deadline_s=anyio.current_time() + self._deadline_s,
                 )
-                self.final = _shifted(transcript, action.start_samples / SESSION_RATE_HZ)
+                self.final, self.final_error = _shifted(transcript, action.start_samples / SESSION_RATE_HZ), None
             except SpeechError as error:
-                self.final = EMPTY
-                self._on_error(error.info)
+                self.final, self.final_error = EMPTY, error.info
             self._on_final(action.generation)
 
     def _options(self, *, beam_size: int = 5, word_times: bool = False) -> AsrOptions:

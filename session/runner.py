@@ -21,12 +21,11 @@ from engines.base import VAD_FRAME_SAMPLES, VadState
 from engines.codec.resampler import Resampler
 from engines.host import EngineHost
 from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16
-from schemas.errors import ErrorCode, ErrorInfo, SpeechError
+from schemas.errors import ErrorCode, SpeechError
 from schemas.events import (
     MAX_SAY_CHARS,
     ServerEvent,
     SessionClosed,
-    SessionError,
     SessionOpened,
     SpeechResumed,
     SpeechStarted,
@@ -142,7 +141,6 @@ class Session:
             on_partial=self._on_partial,
             on_final=lambda generation: self._dispatch(FinalReady(generation)),
             on_score=lambda generation, probability: self._dispatch(EndOfTurnScore(generation, probability)),
-            on_error=self._on_error,
         )
         self._speaker = Speaker(
             host,
@@ -182,6 +180,11 @@ class Session:
     def history(self) -> History:
         """What was said and heard so far."""
         return self._history
+
+    @property
+    def epoch(self) -> int:
+        """Audio of an older one must not be played any more: whoever has some queued drops it."""
+        return self._speaker.epoch
 
     def is_idle_since(self, moment_us: int) -> bool:
         """Whether nobody has sent audio or called since then, the agent is silent and nobody listens."""
@@ -253,7 +256,7 @@ class Session:
     async def listen(
         self, timeout_s: float, after_turn: int | None = None, *, while_speaking: bool = False
     ) -> UserTurn | None:
-        """The user's next complete turn that has words, or ``None`` after ``timeout_s``.
+        """The user's next complete turn that has words (or an error in their place), or ``None`` after ``timeout_s``.
 
         Args:
             timeout_s: How long to wait at most.
@@ -278,7 +281,7 @@ class Session:
             turn_ended = self._turn_ended
             after = self._listened_turn if after_turn is None else after_turn
             for turn in self._history.user_turns(after):
-                if turn.text:
+                if turn.text or turn.error:
                     self._listened_turn = max(self._listened_turn, turn.turn)
                     return turn
             if self._close_reason is not None:
@@ -456,6 +459,7 @@ class Session:
                 ended_ms=ms_of_samples(action.end_samples),
                 decided_ms=ms_of_samples(action.decided_samples),
                 words=_from_onset(transcript.words, action.start_samples / SESSION_RATE_HZ),
+                error=self._recognizer.final_error,
             )
         )
         logger.info(
@@ -473,9 +477,6 @@ class Session:
             self._publish(
                 TranscriptPartial(turn=action.turn, text=text, audio_end_ms=ms_of_samples(action.end_samples))
             )
-
-    def _on_error(self, error: ErrorInfo) -> None:
-        self._publish(SessionError(error=error))
 
     def _publish(self, event: ServerEvent, pcm: bytes | None = None) -> None:
         self._history.add(event)

@@ -151,6 +151,11 @@ class Speaker:
             item.final_position.set()
 
     @property
+    def epoch(self) -> int:
+        """Audio of an older one must not be played any more."""
+        return self._epoch
+
+    @property
     def unfinished(self) -> tuple[str, ...]:
         """Ids of items that are not over, in order."""
         return tuple(self._items)

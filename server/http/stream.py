@@ -116,8 +116,10 @@ class _Connection:
         self._tasks.cancel_scope.cancel()
 
     async def _send(self, event: ServerEvent, pcm: bytes | None = None) -> None:
+        if isinstance(event, SayAudio) and event.epoch < self._session.epoch:
+            pcm = None  # the agent was stopped while this was on its way
         if isinstance(event, SayAudio) and pcm is None:
-            event = msgspec.structs.replace(event, audio="")  # it is gone, and no frame will follow
+            event = msgspec.structs.replace(event, audio="")  # no frame will follow
         try:
             with anyio.fail_after(SEND_TIMEOUT_S):
                 async with self._sending:  # nothing may come between an event and its audio

@@ -19,7 +19,6 @@ from schemas.events import (
     SayStarted,
     ServerEvent,
     SessionClosed,
-    SessionError,
     SpeechResumed,
     SpeechStarted,
     SpeechStopped,
@@ -534,8 +533,8 @@ async def test_leaving_the_manager_closes_its_sessions_and_it_opens_no_more(
     assert error.value.code is ErrorCode.SHUTTING_DOWN
 
 
-async def test_a_failing_recogniser_is_reported_and_the_turn_still_ends(
-    sessions: SessionManager, user: Any, stage: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_turn_whose_recognition_fails_says_so_to_subscribers_and_to_who_listens(
+    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def failing(*_: Any, **__: Any) -> None:
         raise SpeechError(ErrorCode.OVERLOADED, "too busy")
@@ -543,9 +542,13 @@ async def test_a_failing_recogniser_is_reported_and_the_turn_still_ends(
     session = await sessions.open(SessionSettings())
     monkeypatch.setattr(EngineHost, "transcribe", failing)
     await session.feed(user.speech("lost words") + user.silence(900))
-    async with sessions.subscribe(session.session_id) as events:
-        seen = await stage.collect(events, TurnEnded)
-    assert [event.error.code for event in seen if isinstance(event, SessionError)] == [ErrorCode.OVERLOADED]
+    turn = await heard_turn(session)
+    assert turn.text == ""
+    assert turn.error is not None
+    assert turn.error.code is ErrorCode.OVERLOADED
+    await session.close("client")
+    (ended,) = [event for event in await all_events(sessions, session.session_id) if isinstance(event, TurnEnded)]
+    assert ended.error == turn.error
 
 
 async def test_a_failing_turn_detector_leaves_the_decision_to_silence(

@@ -210,6 +210,20 @@ async def test_audio_that_is_no_longer_kept_is_an_event_without_a_frame(
     assert set(audio[:-1]) == {""}
 
 
+async def test_audio_from_before_the_agent_was_stopped_is_not_sent_any_more(live: httpx.AsyncClient) -> None:
+    session_id = await opened(live)
+    async with connected(live, session_id) as client:
+        await client.send(type="say", text=LONG)
+        await client.until("say.audio")
+        await client.send(type="stop_speaking")
+        await client.until("say.ended")
+    async with connected(live, session_id) as late:
+        await late.send(type="close")
+        await late.until("session.closed")
+    assert any(event["type"] == "say.audio" for event in late.events)
+    assert late.pcm == {}
+
+
 async def test_an_unknown_session_is_4404(live: httpx.AsyncClient) -> None:
     async with connected(live, "ses_none") as client:
         assert await client.close_code() == 4404
