@@ -278,6 +278,8 @@ class Speaker:
         piece_samples = self._rate_hz * PIECE_MS // 1000
         for start in range(0, len(samples), piece_samples):
             await self._played_until(item, LEAD_MS)
+            if item.scope.cancel_called:
+                return  # a task that is cancelled runs on to its next wait: what it has by then is stale
             piece = samples[start : start + piece_samples]
             offset_ms = int(item.ledger.sent_ms)
             duration_ms = 1000 * len(piece) / self._rate_hz

@@ -232,6 +232,24 @@ async def test_barge_in_flushes_and_truncates_to_what_was_heard(
     assert turn.text == "stop please"
 
 
+async def test_no_audio_follows_the_flush_even_if_it_was_due_at_that_moment(
+    sessions: SessionManager, stage: Any, clock: FakeClock
+) -> None:
+    session = await sessions.open(SessionSettings())
+    item_id = await session.say("one two three four five six seven eight nine ten " * 4)
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.SPEAKING, step_s=0.0)
+    for _ in range(3):  # until the speaker waits for the loudspeaker
+        await wait_all_tasks_blocked()
+    clock.advance(1.0)
+    session.silence()
+    await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.INTERRUPTED)
+    await session.close("client")
+    events = await all_events(sessions, session.session_id)
+    flush = next(index for index, event in enumerate(events) if isinstance(event, PlaybackFlush))
+    assert any(isinstance(event, SayAudio) for event in events[:flush])
+    assert not any(isinstance(event, SayAudio) for event in events[flush:])
+
+
 async def test_without_a_final_position_truncation_comes_after_the_wait(
     sessions: SessionManager, user: Any, stage: Any
 ) -> None:
