@@ -33,6 +33,9 @@ _RECYCLE_RSS_BYTES: Final = 256 * 1024 * 1024
 _RECYCLE_FILES: Final = 500
 """A worker that once grew large, or has seen many files, is replaced: FFmpeg may have leaked."""
 
+_EXIT_S: Final = 1.0
+"""How long a worker whose pipe is closed may take to be gone."""
+
 # The worker sees nothing of the server's environment: that is where keys are.
 _PASSED_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 
@@ -50,6 +53,7 @@ class WorkerProcess:
         self._process = process
         self._stdin = process.stdin
         self._stdout = BufferedByteReceiveStream(process.stdout)
+        self._pipe_closed = False
         self._files = 0
         self._peak_rss_bytes = 0
 
@@ -86,6 +90,7 @@ class WorkerProcess:
             for start in range(0, len(view), _PIPE_BYTES):
                 await self._stdin.send(bytes(view[start : start + _PIPE_BYTES]))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            self._pipe_closed = True
             raise WorkerDiedError from error
         reply = await self._receive_reply()
         if isinstance(reply, Ready):
@@ -105,6 +110,10 @@ class WorkerProcess:
             Its return code; negative for a signal, its own if it had died already.
         """
         with anyio.CancelScope(shield=True):
+            if self._pipe_closed:
+                # It is dying by itself; killed now, what it died of would be lost.
+                with anyio.move_on_after(_EXIT_S):
+                    await self._process.wait()
             if self._process.returncode is None:
                 self._process.kill()
             await self._process.aclose()
@@ -120,4 +129,5 @@ class WorkerProcess:
         try:
             return await self._stdout.receive_exactly(length)
         except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            self._pipe_closed = True
             raise WorkerDiedError from error

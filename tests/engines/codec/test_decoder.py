@@ -45,9 +45,12 @@ while header := sys.stdin.buffer.read(4):
         case 14: os.kill(os.getpid(), signal.SIGSEGV)
         case 15: say(Decoded(samples=1_000, peak_rss_bytes=0), bytes(10)); os._exit(0)
         case 16: say(Decoded(samples=1, peak_rss_bytes=1 << 30), bytes(2))
+        case 17: os.close(1); sum(range(2_000_000)); os.kill(os.getpid(), signal.SIGSEGV)
         case _: sys.stdout.buffer.write(b"\\xff" * 100); sys.stdout.buffer.flush(); signal.pause()
 """
-GOOD, HANGS, CRASHES, STOPS_SHORT, GROWS, BABBLES = (b"OggS" + bytes(length - 4) for length in range(12, 18))
+GOOD, HANGS, CRASHES, STOPS_SHORT, GROWS, DIES_SLOWLY, BABBLES = (
+    b"OggS" + bytes(length - 4) for length in range(12, 19)
+)
 
 
 def fake(limits: DecodeLimits | None = None) -> Decoder:
@@ -283,6 +286,7 @@ async def test_one_worker_serves_file_after_file() -> None:
     ("file", "code"),
     [
         (CRASHES, ErrorCode.INVALID_AUDIO),
+        (DIES_SLOWLY, ErrorCode.INVALID_AUDIO),  # its pipe is closed some time before it is gone
         (STOPS_SHORT, ErrorCode.ENGINE_FAILED),
         (HANGS, ErrorCode.DEADLINE_EXCEEDED),
     ],
