@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from engines.base import AsrOptions
+from engines.host import EngineHost
+from engines.scheduler import Priority
+from schemas.audio import Samples, float_from_pcm16
+from schemas.sessions import SessionSettings
+from schemas.transcripts import Transcript
+from session.audio_buffer import AudioBuffer
+from session.recognition import TurnRecognizer
+from session.turn import FinalizeAsr, PartialAsr
+
+pytestmark = pytest.mark.anyio
+
+Heard = list[tuple[str, object]]
+
+
+class Calls:
+    """What recognition asked of the host; each call stands still while ``may_end`` is not set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[tuple[Priority | None, AsrOptions]] = []
+        self.cancelled: list[Priority | None] = []
+        self.may_end = anyio.Event()
+        transcribe = EngineHost.transcribe
+
+        async def spied(
+            host: EngineHost, samples: Samples, options: AsrOptions, *, priority: Priority | None = None, **rest: Any
+        ) -> Transcript:
+            self.made.append((priority, options))
+            try:
+                await self.may_end.wait()
+            except anyio.get_cancelled_exc_class():
+                self.cancelled.append(priority)
+                raise
+            return await transcribe(host, samples, options, priority=priority, **rest)
+
+        monkeypatch.setattr(EngineHost, "transcribe", spied)
+
+    async def wait(self, count: int) -> None:
+        while len(self.made) < count:
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return Calls(monkeypatch)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    """What came back, in order: the text of a partial, the generation of a final."""
+    return []
+
+
+@pytest.fixture
+def audio(user: Any) -> AudioBuffer:
+    audio = AudioBuffer()
+    audio.append(float_from_pcm16(user.speech("so it is")))
+    return audio
+
+
+@pytest.fixture
+def recognizer(host: EngineHost, audio: AudioBuffer, heard: Heard) -> TurnRecognizer:
+    return TurnRecognizer(
+        host,
+        SessionSettings(language="en"),
+        audio,
+        20.0,
+        on_partial=lambda _, text: heard.append(("partial", text)),
+        on_final=lambda generation: heard.append(("final", generation)),
+        on_score=lambda _generation, _probability: None,
+    )
+
+
+async def test_partials_are_quick_and_give_way_and_finals_are_thorough_and_go_first(
+    recognizer: TurnRecognizer, audio: AudioBuffer, calls: Calls, heard: Heard
+) -> None:
+    calls.may_end.set()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            recognizer.partial(tasks, PartialAsr(1, 0, audio.end))
+        async with anyio.create_task_group() as tasks:
+            recognizer.finalize(tasks, FinalizeAsr(1, 7, 0, audio.end))
+    (partial_priority, partial), (final_priority, final) = calls.made
+    assert (partial_priority, partial.beam_size, partial.word_times) == (Priority.PARTIAL, 1, False)
+    assert (final_priority, final.beam_size, final.word_times) == (Priority.FINAL, 5, True)
+    assert heard == [("partial", "so it is"), ("final", 7)]
+    assert recognizer.final.text == "so it is"
+
+
+async def test_a_final_stops_the_partial_and_the_older_final_that_still_run(
+    recognizer: TurnRecognizer, audio: AudioBuffer, calls: Calls, heard: Heard
+) -> None:
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            recognizer.partial(tasks, PartialAsr(1, 0, audio.end))
+            await calls.wait(1)
+            recognizer.finalize(tasks, FinalizeAsr(1, 1, 0, audio.end))
+            await calls.wait(2)
+            assert calls.cancelled == [Priority.PARTIAL]
+            recognizer.finalize(tasks, FinalizeAsr(1, 2, 0, audio.end))
+            await calls.wait(3)
+            assert calls.cancelled == [Priority.PARTIAL, Priority.FINAL]
+            calls.may_end.set()
+    assert heard == [("final", 2)]
