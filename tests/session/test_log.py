@@ -4,9 +4,9 @@ import anyio
 import pytest
 
 from schemas.errors import ErrorCode, SpeechError
-from schemas.events import SayEnded, SayText, SessionClosed
+from schemas.events import SayAudio, SayEnded, SayText, SessionClosed
 from schemas.sessions import HeardSource, SessionSettings, SessionState, SpeechStatus
-from session.log import UNWRITTEN_EVENTS_MAX, EventLog
+from session.log import AUDIO_KEPT_BYTES, UNWRITTEN_EVENTS_MAX, EventLog
 from session.stores.base import SessionRecord
 from session.stores.memory import MemoryStore
 
@@ -43,3 +43,20 @@ async def test_a_log_whose_store_does_not_keep_up_takes_no_more_but_still_ends()
         (UNWRITTEN_EVENTS_MAX + 1, SayEnded),
         (UNWRITTEN_EVENTS_MAX + 2, SessionClosed),
     ]
+
+
+async def test_of_the_agents_audio_the_newest_few_megabytes_are_kept() -> None:
+    store = MemoryStore()
+    await store.create(
+        SessionRecord(session_id="ses_1", created_at="", settings=SessionSettings(), state=SessionState.OPEN)
+    )
+    log = EventLog("ses_1", store)
+    pieces = 12
+    piece = bytes(AUDIO_KEPT_BYTES // 4)
+    for number in range(pieces):
+        log.publish(SayAudio(item_id="item_1", epoch=1, offset_ms=100 * number, duration_ms=100), 0, piece)
+    log.publish(SessionClosed(reason="client"), 0)
+    with anyio.fail_after(20):
+        await log.write()
+        kept = [published.pcm async for published in log.follow(0) if isinstance(published.event, SayAudio)]
+    assert kept == [None] * (pieces - 4) + [piece] * 4
