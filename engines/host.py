@@ -17,6 +17,7 @@ from typing import Final, Self, TypeVar, cast
 import anyio
 import numpy as np
 from anyio import to_thread
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TtsJob, TurnDetector, Vad, VadState
@@ -30,7 +31,7 @@ from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind, ModelStatus
 from schemas.speech import SpeechChunk, Voice
-from schemas.transcripts import LanguageGuess, Segment, Transcript
+from schemas.transcripts import LanguageGuess, Segment, Transcript, language_code
 
 T = TypeVar("T")
 
@@ -417,7 +418,9 @@ def _priority_of(samples: Samples) -> Priority:
 
 
 def _transcribe(asr: Asr, job: AsrJob) -> Transcript:
-    language = job.options.language
+    tag = job.options.language
+    language = None if tag is None else language_code(tag)
+    job = replace(job, options=replace(job.options, language=language))
     if language is not None and language not in asr.languages:
         raise SpeechError(
             ErrorCode.UNSUPPORTED_LANGUAGE,

@@ -111,7 +111,7 @@ ERRORS: Final[dict[ErrorCode, ErrorSpec]] = {
 
 
 class ErrorInfo(Struct, frozen=True):
-    """An error as data: the body of HTTP problem responses, ``error`` events and failed tool results."""
+    """An error as data, in events and results. Error responses have the shape of the OpenAI API: ``server.errors``."""
 
     code: ErrorCode
     message: str

@@ -23,6 +23,11 @@ class Voice(Struct, frozen=True):
     """Other names that reach this voice, such as OpenAI's ``alloy``."""
 
 
+def is_speakable(text: str) -> bool:
+    """Whether there is anything to say in a text: a letter or a digit of any script."""
+    return any(char.isalnum() for char in text)
+
+
 class SpokenWord(Struct, frozen=True):
     """A word of the source text with its place in the synthesised audio."""
 

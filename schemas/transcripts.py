@@ -15,6 +15,11 @@ class AsrTask(StrEnum):
     """Into English."""
 
 
+def language_code(tag: str) -> str:
+    """The ISO 639-1 part of a language tag: ``en`` of ``en-US``, ``EN`` and ``en_GB``."""
+    return tag.replace("_", "-").partition("-")[0].strip().lower()
+
+
 class Word(Struct, frozen=True):
     """A word with its place in the audio."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
-from typing import Final
 
 from platformdirs import user_data_path
 
 from engines.host import EngineHost
+from schemas.errors import ErrorCode, SpeechError
 from server.settings import Settings
 from session.manager import SessionManager
 from session.runner import SessionLimits
@@ -15,19 +16,25 @@ from session.stores.base import EventStore
 from session.stores.memory import MemoryStore
 from session.stores.sqlite import SqliteStore
 
-_DAY_S: Final = 86_400
-
 
 def session_store(settings: Settings) -> EventStore:
     """Where the logs of sessions are kept.
 
     Raises:
-        SpeechError: ``invalid_setting`` if the file was written by another version.
+        SpeechError: ``invalid_setting`` if the file cannot be used, is in use or was written by another version.
     """
     if settings.store.kind == "memory":
         return MemoryStore()
     path = settings.store.path
-    return SqliteStore(Path(path) if path else user_data_path("antiphon") / "sessions.sqlite3")
+    try:
+        return SqliteStore(Path(path) if path else user_data_path("antiphon") / "sessions.sqlite3")
+    except (OSError, sqlite3.Error) as error:
+        raise SpeechError(
+            ErrorCode.INVALID_SETTING,
+            f"The session store cannot be opened: {error}. Set store.path (ANTIPHON_STORE_PATH) to a file that can be "
+            "written, or store.kind to memory.",
+            param="store.path",
+        ) from error
 
 
 def session_manager(settings: Settings, host: EngineHost, store: EventStore) -> SessionManager:
@@ -35,6 +42,6 @@ def session_manager(settings: Settings, host: EngineHost, store: EventStore) -> 
     limits = SessionLimits(
         max_sessions=settings.limits.max_sessions,
         idle_timeout_s=settings.limits.session_idle_s,
-        retention_days=settings.store.retention_s / _DAY_S,
+        retention_s=settings.store.retention_s,
     )
     return SessionManager(host, store, limits)

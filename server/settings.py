@@ -100,7 +100,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     path: str | None = None
     """The SQLite file; left out: in the user's data folder."""
     retention_s: Seconds = 86_400.0
-    """Logs of closed sessions are kept for this long."""
+    """Logs of sessions that are over are kept for this long, counted from when they were opened."""
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ TAIL_EVENTS: Final = 512
 """Events kept in memory: half a minute of a busy session."""
 UNWRITTEN_EVENTS_MAX: Final = 4_096
 READ_EVENTS: Final = 256
+WRITE_DEADLINE_S: Final = 10.0
 AUDIO_KEPT_BYTES: Final = 4 * 1024 * 1024
 """80 s of audio at 24 kHz."""
 
@@ -103,6 +104,19 @@ class EventLog:
             self._written_seq = batch[-1].seq
             self._published.set()
             self._published = anyio.Event()
+
+    async def written(self) -> None:
+        """Wait until all that was published by now is durable: nobody is told what a crash could take back.
+
+        Raises:
+            SpeechError: ``overloaded`` if the store takes longer than :data:`WRITE_DEADLINE_S`.
+        """
+        seq = self._last_seq
+        with anyio.move_on_after(WRITE_DEADLINE_S):
+            while self._written_seq < seq and not self._abandoned:
+                await self._published.wait()
+            return
+        raise SpeechError(ErrorCode.OVERLOADED, "The session store does not keep up; try again later.")
 
     def abandon(self) -> None:
         """The store failed: nothing more will be written, and followers are let go."""

@@ -12,12 +12,14 @@ from typing import Final, Self
 import anyio
 import structlog
 from anyio.abc import TaskStatus
+from msgspec.structs import replace
 
 from engines.host import EngineHost
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ServerEvent, SessionClosed
 from schemas.models import ModelKind
 from schemas.sessions import Conversation, SessionInfo, SessionSettings, SessionState
+from schemas.transcripts import language_code
 from session.clock import Clock, MonotonicClock
 from session.history import History
 from session.log import READ_EVENTS, EventLog, Published
@@ -95,6 +97,8 @@ class SessionManager:
                 "Close one, or try again later.",
                 retry_after_s=SWEEP_S,
             )
+        if settings.language is not None:
+            settings = replace(settings, language=language_code(settings.language))
         self._check(settings)
         record = SessionRecord(
             session_id=f"ses_{secrets.token_urlsafe(16)}",  # 128 bits: cannot be guessed
@@ -173,7 +177,9 @@ class SessionManager:
         """
         session = self._live.get(session_id)
         if session is not None:
-            return Conversation(session=session.info, items=session.history.items)
+            conversation = Conversation(session=session.info, items=session.history.items)
+            await session.log.written()
+            return conversation
         record = await self._store.record(session_id)
         history = History()
         async for event in self._stored(record, record.first_seq - 1):
@@ -230,7 +236,10 @@ class SessionManager:
     # Tasks
 
     async def _run(self, session: Session, *, task_status: TaskStatus[None]) -> None:
-        logger.info("session_opened", session_id=session.session_id)
+        # Not the request that happened to open it: the session goes on when that is answered.
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(session_id=session.session_id)
+        logger.info("session_opened")
         try:
             await session.run(task_status=task_status)
         finally:
@@ -258,7 +267,7 @@ class SessionManager:
                 await session.close("idle")
 
     async def _prune(self) -> None:
-        oldest = datetime.now(UTC) - timedelta(days=self._limits.retention_days)
+        oldest = datetime.now(UTC) - timedelta(seconds=self._limits.retention_s)
         try:
             forgotten = await self._store.prune(_rfc3339(oldest))
         except Exception:  # a store that fails must not take the live sessions with it

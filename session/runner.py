@@ -34,6 +34,7 @@ from schemas.events import (
     TurnEnded,
 )
 from schemas.sessions import AgentTurn, SessionInfo, SessionSettings, SessionState, UserTurn
+from schemas.speech import is_speakable
 from schemas.transcripts import Word
 from session.audio_buffer import AudioBuffer
 from session.clock import Clock
@@ -91,16 +92,16 @@ CloseReason = Literal["client", "idle", "shutdown", "failed"]
 class SessionLimits(Struct, frozen=True, kw_only=True):
     """Bounds of sessions."""
 
-    max_sessions: int = 256
-    idle_timeout_s: float = 600.0
+    max_sessions: int = 64
+    idle_timeout_s: float = 300.0
     """A session without audio or calls for so long is closed."""
     input_stall_s: float = 1.0
     """When no audio arrives for so long within a turn, the turn ends: a client may stop sending when it is silent."""
     asr_deadline_s: float = 30.0
     tts_deadline_s: float = 30.0
     """How long the next piece of speech may take; the item has failed then."""
-    retention_days: float = 30.0
-    """How long the history of a session that is over is kept."""
+    retention_s: float = 86_400.0
+    """How long the history of a session that is over is kept, counted from when it was opened."""
 
 
 class Session:
@@ -235,7 +236,7 @@ class Session:
         if append_to is not None:
             self._speaker.append(append_to, text, more=more)
             return append_to
-        if not more and not any(char.isalnum() for char in text):
+        if not more and not is_speakable(text):
             raise SpeechError(ErrorCode.EMPTY_TEXT, "There is nothing to speak in this text.", param="text")
         item_id = self._speaker.create(text, self._host.voice(voice or self.settings.voice), more=more)
         self._dispatch(SayRequested(item_id))
@@ -248,6 +249,7 @@ class Session:
             SpeechError: ``invalid_request`` for an unknown item; ``session_closed`` if the session ends first.
         """
         await self._speaker.wait_ended(item_id)
+        await self.log.written()
         turn = self._history.agent_turn(item_id)
         if turn is None:
             raise SpeechError(ErrorCode.INVALID_REQUEST, f"This session has no item {item_id[:64]!r}.", param="item_id")
@@ -283,6 +285,8 @@ class Session:
             for turn in self._history.user_turns(after):
                 if turn.text or turn.error:
                     self._listened_turn = max(self._listened_turn, turn.turn)
+                    with anyio.CancelScope(shield=True):  # a turn that is handed out must arrive
+                        await self.log.written()
                     return turn
             if self._close_reason is not None:
                 raise self._closed_error()

@@ -20,7 +20,7 @@ from schemas.audio import Samples, pcm16_from_float
 from schemas.errors import ErrorCode, ErrorInfo, SpeechError
 from schemas.events import MAX_SAY_CHARS, PlaybackFlush, SayAudio, SayEnded, SayStarted, SayText, ServerEvent
 from schemas.sessions import SpeechStatus
-from schemas.speech import SpeechChunk, Voice
+from schemas.speech import SpeechChunk, Voice, is_speakable
 from session.chunker import TextChunk, TextChunker
 from session.clock import Clock
 from session.playout import PlayoutLedger
@@ -265,7 +265,7 @@ class Speaker:
         while True:
             while item.chunks:
                 chunk = item.chunks.pop(0)
-                if any(char.isalnum() for char in chunk.text):
+                if is_speakable(chunk.text):
                     yield chunk
             if not item.more:
                 return

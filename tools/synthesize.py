@@ -12,6 +12,7 @@ from engines.codec.encoder import content_type, encode_all
 from engines.codec.resampler import Resampler
 from schemas.audio import AudioFormat, Samples, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
+from schemas.speech import is_speakable
 from schemas.tools import SynthesizeInput, SynthesizeOutput, ToolAnnotations, ToolAudio, ToolProgress
 from tools.tool import Tool, ToolContext
 
@@ -47,7 +48,7 @@ async def _synthesize(context: ToolContext, arguments: SynthesizeInput) -> Synth
 
 
 def _check_text(text: str, max_chars: int) -> None:
-    if not any(char.isalnum() for char in text):
+    if not is_speakable(text):
         raise SpeechError(ErrorCode.EMPTY_TEXT, "There is nothing to speak in this text.", param="text")
     if len(text) > max_chars:
         raise SpeechError(

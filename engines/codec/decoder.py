@@ -92,7 +92,7 @@ class Decoder:
         self._idle: list[WorkerProcess] = []
         self._alive: set[WorkerProcess] = set()
         self._tasks: TaskGroup | None = None
-        self._log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+        self._log: structlog.stdlib.BoundLogger = structlog.get_logger("antiphon.codec")
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()

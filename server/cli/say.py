@@ -19,6 +19,7 @@ from rich_click import RichCommand
 from engines.codec.encoder import encode_all
 from schemas.audio import AudioFormat, Samples
 from schemas.errors import ErrorCode, SpeechError
+from schemas.speech import is_speakable
 from server import speech_engines
 from server.cli import event_loop
 from server.cli.remote import raise_for_error, remote_server
@@ -85,7 +86,7 @@ def say(
         speed=speed,
         format=_format(fmt, output),
     )
-    if not wish.text.strip():
+    if not is_speakable(wish.text):
         raise SpeechError(ErrorCode.EMPTY_TEXT, "The text is empty. Give the words to speak.")
     target = output or Path(f"speech.{wish.format.value}")
     started_s = time.perf_counter()

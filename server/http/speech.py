@@ -30,7 +30,7 @@ from schemas.openai import (
     VoiceObject,
     VoiceRef,
 )
-from schemas.speech import SpeechChunk, Voice
+from schemas.speech import SpeechChunk, Voice, is_speakable
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import JSON, documented, json_body
 from server.http.streams import as_asgi, event_stream, streamed
@@ -105,7 +105,7 @@ def list_voices(host: NamedDependency[EngineHost]) -> VoiceList:
 
 
 def _check_text(text: str, limit_chars: int) -> None:
-    if not text.strip():
+    if not is_speakable(text):
         raise SpeechError(ErrorCode.EMPTY_TEXT, "input is empty; send the text to speak.", param="input")
     if len(text) > limit_chars:
         raise SpeechError(

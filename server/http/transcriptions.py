@@ -34,7 +34,7 @@ from schemas.openai import (
     VerboseSegment,
     VerboseWord,
 )
-from schemas.transcripts import AsrTask, Segment, Transcript
+from schemas.transcripts import AsrTask, Segment, Transcript, language_code
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import MULTIPART, documented, form_body
 from server.http.streams import as_asgi, event_stream, streamed, until_disconnected
@@ -162,16 +162,11 @@ def _model(name: str | None) -> str | None:
 
 async def _language(form: TranscriptionForm, samples: Samples, host: EngineHost, deadline_s: float) -> str | None:
     """The language to recognise in; ``None`` to detect it freely."""
-    candidates = [_iso_639_1(tag) for tag in ([form.language] if form.language else form.languages)]
+    candidates = [language_code(tag) for tag in ([form.language] if form.language else form.languages)]
     if len(candidates) <= 1:
         return candidates[0] if candidates else None
     guesses = await host.detect_language(samples, model=_model(form.model), deadline_s=deadline_s)
     return next((guess.language for guess in guesses if guess.language in candidates), candidates[0])
-
-
-def _iso_639_1(tag: str) -> str:
-    # en-US is English to a recogniser; the engine knows which languages there are.
-    return tag.replace("_", "-").partition("-")[0].strip().lower()
 
 
 def _usage(transcript: Transcript) -> DurationUsage:

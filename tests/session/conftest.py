@@ -46,7 +46,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 async def sessions(host: EngineHost, store: MemoryStore, clock: FakeClock) -> AsyncGenerator[SessionManager]:
-    limits = SessionLimits(max_sessions=3, input_stall_s=0.05)
+    limits = SessionLimits(max_sessions=3, input_stall_s=0.3)
     async with SessionManager(host, store, limits, clock) as manager:
         yield manager
 

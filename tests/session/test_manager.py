@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import wait_all_tasks_blocked
 from msgspec.structs import replace
@@ -37,7 +39,7 @@ from schemas.sessions import (
 from schemas.transcripts import Transcript
 from session.clock import FakeClock
 from session.manager import SessionManager
-from session.runner import Session
+from session.runner import Session, SessionLimits
 from session.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -125,6 +127,46 @@ async def test_how_the_audio_is_cut_into_chunks_does_not_change_the_turn(session
         await session.close("client")
     assert turns[0] is not None
     assert turns[0] == turns[1] == turns[2]
+
+
+class SlowStore(MemoryStore):
+    """Holds back what is appended until it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_write = anyio.Event()
+
+    async def append(self, session_id: str, events: Sequence[ServerEvent]) -> None:
+        await self.may_write.wait()
+        await super().append(session_id, events)
+
+
+async def test_nobody_is_told_of_a_turn_before_it_is_durable(host: EngineHost, clock: FakeClock, user: Any) -> None:
+    store = SlowStore()
+    async with SessionManager(host, store, SessionLimits(input_stall_s=0.05), clock) as sessions:
+        session = await sessions.open(SessionSettings(partials=False))
+        told: list[UserTurn] = []
+
+        async def listen() -> None:
+            told.append(await heard_turn(session))
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listen)
+                await session.feed(user.speech("hello") + user.silence(900))
+                while not session.history.user_turns(0):
+                    await anyio.lowlevel.checkpoint()
+                await wait_all_tasks_blocked()
+                assert told == []
+                store.may_write.set()
+        stored = await store.read(session.session_id, 0, 100)
+        assert any(isinstance(event, TurnEnded) for event in stored)
+        assert len(told) == 1
+
+
+async def test_a_language_may_come_with_its_region(sessions: SessionManager) -> None:
+    session = await sessions.open(SessionSettings(language="en-US"))
+    assert session.settings.language == "en"
 
 
 async def test_a_pause_within_a_turn_is_resumed(sessions: SessionManager, user: Any) -> None:
