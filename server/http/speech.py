@@ -106,7 +106,9 @@ def list_voices(host: NamedDependency[EngineHost]) -> VoiceList:
 
 def _check_text(text: str, limit_chars: int) -> None:
     if not is_speakable(text):
-        raise SpeechError(ErrorCode.EMPTY_TEXT, "input is empty; send the text to speak.", param="input")
+        raise SpeechError(
+            ErrorCode.EMPTY_TEXT, "input is empty, or has no letter or digit; send a text to speak.", param="input"
+        )
     if len(text) > limit_chars:
         raise SpeechError(
             ErrorCode.TEXT_TOO_LONG,
