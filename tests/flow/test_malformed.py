@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from websockets.sync.client import connect
 
 from engines.codec.encoder import encode_all
 from schemas.audio import AudioFormat
@@ -123,17 +125,33 @@ def test_bad_audio_is_named(way_in: str, data: bytes, codes: set[ErrorCode], cli
     assert response.json()["error"]["code"] in codes, response.text
 
 
-def test_the_command_line_names_what_is_wrong_with_a_file(malformed: list[Path]) -> None:
-    broken = [path for path in malformed if path.name in {"ps_bad.wav", "az_missing_wav_header.wav"}]
-    assert len(broken) == 2
-    for path in broken:
-        done = subprocess.run(
-            [sys.executable, "-m", "server", "transcribe", str(path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 1
-        assert "Traceback" not in done.stdout + done.stderr
-        assert path.name in done.stdout + done.stderr
+def test_bytes_of_broken_files_do_a_stream_no_harm(server: Any, client: httpx.Client, malformed: list[Path]) -> None:
+    """To the WebSocket they are noise of an odd length, and of an even one."""
+    session_id = client.post("/v1/sessions", json={}).json()["session_id"]
+    address = f"{server.url.replace('http', 'ws')}/v1/sessions/{session_id}/stream"
+    with connect(address) as socket:
+        for path in malformed:
+            data = path.read_bytes()[:65_537]
+            socket.send(data if len(data) % 2 else data[:-1])
+            socket.send(data[: len(data) // 2 * 2])
+        socket.send('{"type": "close"}')
+        events = [msgspec.json.decode(message) for message in socket if isinstance(message, str)]
+    refused = [event["error"]["code"] for event in events if event["type"] == "error"]
+    assert refused == [ErrorCode.INVALID_AUDIO] * len(malformed)
+    assert events[-1]["type"] == "session.closed"
+    assert events[-1]["reason"] == "client"
+    assert server.process.poll() is None
+
+
+@pytest.mark.real
+def test_the_command_line_says_of_each_file_what_is_wrong_with_it(malformed: list[Path]) -> None:
+    command = [sys.executable, "-m", "server", "transcribe", "--model", "whisper-tiny.en", "--json"]
+    done = subprocess.run([*command, *map(str, malformed)], capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    lines = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
+    assert [line["file"] for line in lines] == [str(path) for path in malformed]
+    errors = [line["error"] for line in lines if "error" in line]
+    assert len(errors) >= 5
+    assert {error["code"] for error in errors} <= {code.value for code in ErrorCode} - {ErrorCode.INTERNAL.value}
+    assert not [error for error in errors for leak in LEAKS if leak in error["message"]]
