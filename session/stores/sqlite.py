@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -63,17 +64,19 @@ class SqliteStore:
                 "choose store.kind memory.",
                 param="store.path",
             ) from None
-        self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;")
-        self._migrate()
+        with ExitStack() as opening:
+            opening.callback(self._lock.release)
+            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+            opening.callback(self._db.close)
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;")
+            self._migrate()
+            opening.pop_all()  # it is open: only now it stays so
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
-            self._db.close()
-            self._lock.release()
             raise SpeechError(
                 ErrorCode.INVALID_SETTING,
                 f"The session store has format {version}; this version of Antiphon reads {SCHEMA_VERSION}. "
