@@ -278,7 +278,6 @@ class TestVerifyAndRemove:
 @pytest.mark.real
 def test_the_default_recogniser_on_this_machine_is_intact() -> None:
     store = ModelStore(Path(os.environ.get("ANTIPHON_MODELS_DIR", default_root())), Catalog.load())
-    if not store.installed("whisper-base"):
-        pytest.skip("whisper-base is not installed: antiphon models pull --default")
+    assert store.installed("whisper-base"), "run: antiphon models pull --default"
     assert (store.path("whisper-base") / "model.bin").stat().st_size == 145_217_607
     assert store.verify("whisper-base") == ()
