@@ -77,14 +77,28 @@ class AsrJob(Struct, frozen=True, kw_only=True, eq=False):
     """Called on the worker thread with each segment as soon as it is decoded."""
 
 
+class Pronunciation(Struct, frozen=True):
+    """How a span of a text is said, whatever its spelling."""
+
+    start: int
+    """Offset of its first character."""
+    end: int
+    """Offset after its last character."""
+    ipa: str
+    """In the International Phonetic Alphabet, with stress marks."""
+
+
 class TtsJob(Struct, frozen=True, kw_only=True, eq=False):
     """One text to speak."""
 
     text: str
+    """Plain words: numbers, abbreviations and markup have been dealt with."""
     voice: str
     """A voice id of this engine."""
     cancellation: Cancellation
     speed: float = 1.0
+    pronunciations: tuple[Pronunciation, ...] = ()
+    """Spans of ``text``, in order, that do not overlap."""
 
 
 class Asr(Protocol):
