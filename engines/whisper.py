@@ -1,8 +1,8 @@
 """Whisper by faster-whisper (CTranslate2).
 
 Speech is recognised exactly as by ``WhisperModel.transcribe`` with the same options, unless ``trimmed`` is asked for:
-then the encoder sees no more of its 30 s window than there is audio, and two seconds of silence. What comes out of that
-is checked as Whisper checks itself, and done again in the whole window if it fails. Text of one 30 s window never
+then the encoder sees no more of its 30 s window than there is audio, and two seconds of silence
+(:mod:`engines.whisper_window`), and what fails its checks is done again in the whole window. Text of one window never
 primes the next (``condition_on_previous_text=False``): the chief cause of loops. Hot words and prompt together are
 kept within what the model can read.
 
@@ -14,9 +14,7 @@ would hear “you” in digital silence; and segments are dropped that speech do
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +23,9 @@ import faster_whisper
 import numpy as np
 from faster_whisper.transcribe import Segment as WhisperSegment
 from faster_whisper.transcribe import TranscriptionInfo
-from numpy.typing import NDArray
 
 from engines.base import AsrJob, AsrOptions, Cancellation
+from engines.whisper_window import WindowDecoder
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.transcripts import AsrTask, LanguageGuess, Segment, Transcript, Word
@@ -47,20 +45,6 @@ _MAX_PROMPT_TOKENS: Final = 223
 _NOBODY_SPEAKS: Final = 0.8
 _NOBODY_SPEAKS_CLEARLY: Final = 0.4
 _UNCLEAR_LOGPROB: Final = -1.0
-_WINDOW_FRAMES: Final = 3_000
-"""What the model was trained on: 30 s."""
-_FRAMES_PER_S: Final = 100
-_FRAMES_STEP: Final = 200
-_MIN_FRAMES: Final = 1_000
-_PADDING_S: Final = 2.0
-"""Silence the model needs behind the speech: with half a second it loops."""
-_MAX_COMPRESSION: Final = 2.4
-"""Whisper's own mark of a loop."""
-_MAX_TOKENS_PER_S: Final = 8
-_SPARE_TOKENS: Final = 16
-"""More than the fastest speaker needs; a loop runs into it."""
-_MARKER_TOKENS: Final = 4
-"""Of time and end: they count in the bound and are not in what comes back."""
 _UNDETERMINED: Final = "und"
 """Language of a transcript without speech, if the caller named none (ISO 639-2)."""
 
@@ -111,6 +95,7 @@ class WhisperAsr:
             num_workers=num_workers,
             local_files_only=True,
         )
+        self._window = WindowDecoder(self._model)
         self.languages: frozenset[str] = frozenset(self._model.supported_languages)
 
     def transcribe(self, jobs: Sequence[AsrJob]) -> list[Transcript | SpeechError]:
@@ -120,7 +105,19 @@ class WhisperAsr:
         ``invalid_audio`` (samples that are no numbers) or ``cancelled``, which is looked for before each step of the
         model: encoding a 30 s window, decoding it at one temperature, placing its words.
         """
-        return [self._row(job) for job in jobs]
+        rows: list[Transcript | SpeechError | None] = [self._without_model(job) for job in jobs]
+        buckets: dict[Hashable, list[int]] = {}
+        for number, job in enumerate(jobs):
+            if rows[number] is None and (bucket := self.bucket(job)) is not None:
+                buckets.setdefault(bucket, []).append(number)
+        for numbers in buckets.values():
+            for number, row in zip(numbers, self._trimmed([jobs[number] for number in numbers]), strict=True):
+                rows[number] = row
+        return [self._whole(job) if row is None else row for job, row in zip(jobs, rows, strict=True)]
+
+    def bucket(self, job: AsrJob) -> Hashable | None:
+        """What jobs must have in common to be recognised together; ``None`` for one that is recognised alone."""
+        return self._window.bucket(job, self._previous(job.options))
 
     def detect_language(self, samples: Sequence[Samples]) -> list[list[LanguageGuess]]:
         """Candidates for each piece of 16 kHz audio, from its first 30 s, most probable first."""
@@ -129,79 +126,63 @@ class WhisperAsr:
     def close(self) -> None:
         """Free the model's memory."""
         self._model.model.unload_model()
-        del self._model
+        del self._model, self._window
 
-    def _row(self, job: AsrJob) -> Transcript | SpeechError:
+    def _without_model(self, job: AsrJob) -> Transcript | SpeechError | None:
+        """What can be said of a job without the model: that it cannot be done, or that there is no speech."""
         try:
-            return self._transcribe(job)
+            job.cancellation.check()
+            self._check_options(job.options)
+            if _may_hold_speech(job.samples):
+                return None
+        except SpeechError as error:
+            return error
+        language = job.options.language or _UNDETERMINED
+        return Transcript("", language, 1.0 if job.options.language else 0.0, len(job.samples) / SESSION_RATE_HZ)
+
+    def _trimmed(self, jobs: list[AsrJob]) -> list[Transcript | SpeechError | None]:
+        """Jobs of one bucket, recognised together; ``None`` for those that need the whole window."""
+        try:
+            found = self._window.decode(jobs, [self._previous(job.options) for job in jobs])
+            return [
+                None if one is None else _transcript(job, one.segments, one.language, one.language_probability)
+                for job, one in zip(jobs, found, strict=True)
+            ]
+        except SpeechError as error:
+            return [error] * len(jobs)
+
+    def _whole(self, job: AsrJob) -> Transcript | SpeechError:
+        try:
+            found, info = self._decode(job)
+            return _transcript(job, found, info.language, float(info.language_probability))
         except SpeechError as error:
             return error
 
-    def _transcribe(self, job: AsrJob) -> Transcript:
-        job.cancellation.check()
-        self._check_options(job.options)
-        duration_s = len(job.samples) / SESSION_RATE_HZ
-        if not _may_hold_speech(job.samples):
-            language = job.options.language or _UNDETERMINED
-            return Transcript("", language, 1.0 if job.options.language else 0.0, duration_s)
-        found, info = self._decode_trimmed(job, duration_s) or self._decode(job)
-        segments: list[Segment] = []
-        for one in found:  # lazy: windows are decoded as this goes on
-            job.cancellation.check()
-            if is_invented(one):
-                continue
-            segments.append(_segment(one, duration_s))
-            if job.on_segment is not None:
-                job.on_segment(segments[-1])
-        text = "".join(segment.text for segment in segments).strip()
-        return Transcript(text, info.language, float(info.language_probability), duration_s, tuple(segments))
-
-    def _decode_trimmed(self, job: AsrJob, duration_s: float) -> tuple[list[WhisperSegment], TranscriptionInfo] | None:
-        """Decode in a window that fits the audio; ``None`` if that is not wanted, not possible or not to be trusted."""
-        frames = max(_MIN_FRAMES, math.ceil((duration_s + _PADDING_S) * _FRAMES_PER_S / _FRAMES_STEP) * _FRAMES_STEP)
-        if not job.options.trimmed or job.options.temperature or frames >= _WINDOW_FRAMES:
-            return None
-        max_tokens = int(duration_s * _MAX_TOKENS_PER_S) + _SPARE_TOKENS
-        found, info = self._decode(job, frames=frames, max_tokens=max_tokens)
-        segments = list(found)
-        tokens = sum(len(segment.tokens) for segment in segments)
-        is_sound = tokens + _MARKER_TOKENS < max_tokens and all(
-            segment.compression_ratio <= _MAX_COMPRESSION and segment.avg_logprob >= _UNCLEAR_LOGPROB
-            for segment in segments
-        )
-        return (segments, info) if is_sound else None
-
-    def _decode(
-        self, job: AsrJob, *, frames: int | None = None, max_tokens: int | None = None
-    ) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:
+    def _decode(self, job: AsrJob) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:
         options = job.options
         # A copy of the wrapper alone: the weights are one and the same.
         model = copy.copy(self._model)
         model.model = _Cancellable(self._model.model, job.cancellation)
-        if frames is not None:
-            model.encode = partial(_encode_trimmed, model, frames)
-        ladder = _TEMPERATURES if options.temperature == 0.0 and frames is None else (options.temperature,)
-        hotwords = ", ".join(options.hotwords) or None
         return model.transcribe(
             job.samples,
             language=options.language,
             task=options.task.value,
             beam_size=options.beam_size,
-            temperature=ladder,
-            max_new_tokens=max_tokens,
+            temperature=_TEMPERATURES if options.temperature == 0.0 else options.temperature,
             condition_on_previous_text=False,
-            initial_prompt=self._prompt(options.prompt, hotwords),
-            hotwords=hotwords,
+            initial_prompt=self._previous(options),
+            hotwords=", ".join(options.hotwords) or None,
             word_timestamps=options.word_times,
             vad_filter=options.vad_filter,
         )
 
-    def _prompt(self, prompt: str | None, hotwords: str | None) -> str | list[int] | None:
-        """The prompt; its end, in tokens, where hot words leave no room for all of it."""
-        if not prompt or hotwords is None:
-            return prompt or None
-        room = max(0, _MAX_PROMPT_TOKENS - len(self._tokens(hotwords)))
-        tokens = self._tokens(prompt)
+    def _previous(self, options: AsrOptions) -> list[int] | None:
+        """The tokens of the prompt; its end, where hot words leave no room for all of it."""
+        if not options.prompt:
+            return None
+        hotwords = ", ".join(options.hotwords)
+        room = max(0, _MAX_PROMPT_TOKENS - len(self._tokens(hotwords) if hotwords else ()))
+        tokens = self._tokens(options.prompt)
         return tokens[max(0, len(tokens) - room) :]
 
     def _tokens(self, text: str) -> list[int]:
@@ -242,8 +223,18 @@ class _Cancellable:
         return getattr(self._model, name)
 
 
-def _encode_trimmed(model: Any, frames: int, features: NDArray[np.float32]) -> Any:  # noqa: ANN401 (untyped library)
-    return _fw.WhisperModel.encode(model, features[..., :frames])
+def _transcript(job: AsrJob, found: Iterable[WhisperSegment], language: str, language_probability: float) -> Transcript:
+    duration_s = len(job.samples) / SESSION_RATE_HZ
+    segments: list[Segment] = []
+    for one in found:  # lazy: windows are decoded as this goes on
+        job.cancellation.check()
+        if is_invented(one):
+            continue
+        segments.append(_segment(one, duration_s))
+        if job.on_segment is not None:
+            job.on_segment(segments[-1])
+    text = "".join(segment.text for segment in segments).strip()
+    return Transcript(text, language, language_probability, duration_s, tuple(segments))
 
 
 def _may_hold_speech(samples: Samples) -> bool:

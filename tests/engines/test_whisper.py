@@ -13,6 +13,7 @@ from faster_whisper.transcribe import Segment as WhisperSegment
 
 from engines.base import AsrJob, AsrOptions, Cancellation
 from engines.whisper import WhisperAsr, is_invented
+from engines.whisper_window import WindowDecoder
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.transcripts import AsrTask, Segment, Transcript
@@ -323,13 +324,19 @@ class TestLoading:
 def encoded_frames(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many frames of features the model was shown, call by call."""
     frames: list[int] = []
-    encode = cast("Any", WhisperModel).encode
+    encode, features_of = cast("Any", WhisperModel).encode, WindowDecoder.features
 
     def spy(model: Any, features: Any) -> Any:
         frames.append(features.shape[-1])
         return encode(model, features)
 
+    def spy_window(decoder: WindowDecoder, recordings: Any, length: int) -> Any:
+        features = features_of(decoder, recordings, length)
+        frames.append(features.shape[-1])
+        return features
+
     monkeypatch.setattr(WhisperModel, "encode", spy)
+    monkeypatch.setattr(WindowDecoder, "features", spy_window)
     return frames
 
 
@@ -364,8 +371,10 @@ def test_a_result_that_fails_the_checks_is_done_again_in_the_whole_window(
 ) -> None:
     whole = transcribed(base, recording(BRIDGE), language="en")
     encoded_frames.clear()
-    monkeypatch.setattr("engines.whisper._MAX_TOKENS_PER_S", 0)
-    monkeypatch.setattr("engines.whisper._SPARE_TOKENS", 4)  # the decoder runs into its bound, as it does in a loop
+    monkeypatch.setattr("engines.whisper_window._MAX_TOKENS_PER_S", 0)
+    monkeypatch.setattr(
+        "engines.whisper_window._SPARE_TOKENS", 4
+    )  # the decoder runs into its bound, as it does in a loop
     assert transcribed(base, recording(BRIDGE), language="en", trimmed=True).text == whole.text
     assert encoded_frames[0] < 3_000
     assert encoded_frames[-1] == 3_000

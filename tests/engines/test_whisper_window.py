@@ -1,0 +1,113 @@
+"""Recognition of several recordings at once, in a window that fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from faster_whisper import WhisperModel
+
+from engines.base import AsrJob, AsrOptions, Cancellation
+from engines.whisper import WhisperAsr
+from engines.whisper_window import WindowDecoder, window_frames
+from schemas.audio import SESSION_RATE_HZ, Samples
+from schemas.errors import ErrorCode, SpeechError
+from schemas.transcripts import Transcript
+
+pytestmark = pytest.mark.real
+
+BRIDGE = "gcp/brooklyn_bridge.flac"
+GERMAN = "leopard/test_de.flac"
+Recording = Callable[[str], Samples]
+
+
+@pytest.fixture(scope="module")
+def base(model_dir: Callable[[str], Path]) -> Iterator[WhisperAsr]:
+    engine = WhisperAsr(model_dir("whisper-base"), device="cpu", compute_type="int8", cpu_threads=1)
+    yield engine
+    engine.close()
+
+
+def job(samples: Samples, **options: Any) -> AsrJob:
+    return AsrJob(samples=samples, options=AsrOptions(trimmed=True, **options), cancellation=Cancellation())
+
+
+def test_each_of_a_batch_is_recognised_as_if_it_were_alone(base: WhisperAsr, recording: Recording) -> None:
+    english, german = recording(BRIDGE), recording(GERMAN)
+    jobs = [
+        job(english, language="en", beam_size=1),
+        job(german, language="de", beam_size=1, word_times=True),
+        job(german, beam_size=1),
+        job(english, beam_size=1, word_times=True),
+    ]
+    assert len({base.bucket(one) for one in jobs}) == 1
+    together = base.transcribe(jobs)
+    alone = [base.transcribe([one])[0] for one in jobs]
+    for ours, solo in zip(together, alone, strict=True):
+        assert isinstance(ours, Transcript)
+        assert isinstance(solo, Transcript)
+        assert (ours.text, ours.language) == (solo.text, solo.language)
+        assert [word.text for word in ours.words] == [word.text for word in solo.words]
+        assert all(abs(a.start_s - b.start_s) < 0.1 for a, b in zip(ours.words, solo.words, strict=True))
+    assert [one.language for one in together if isinstance(one, Transcript)] == ["en", "de", "de", "en"]
+
+
+def test_a_prompt_is_the_affair_of_its_own_row(base: WhisperAsr, recording: Recording) -> None:
+    bridge = recording(BRIDGE)
+    shouting, plain = "HOW TALL IS THE TOWER?", "How tall is the tower?"
+    jobs = [job(bridge, language="en", prompt=prompt, beam_size=1) for prompt in (shouting, plain)]
+    (loud,), (quiet,) = (base.transcribe([one]) for one in jobs)
+    assert base.transcribe([jobs[0], jobs[1], jobs[0]]) == [loud, quiet, loud]
+
+
+def test_rows_share_a_batch_only_if_window_prompt_and_beam_are_as_long(recording: Recording, base: WhisperAsr) -> None:
+    bridge = recording(BRIDGE)
+    others = [
+        job(np.tile(bridge, 6)),
+        job(bridge, prompt="How tall is the tower?"),
+        job(bridge, hotwords=("Brooklyn",)),
+        job(bridge, beam_size=1),
+    ]
+    buckets = [base.bucket(one) for one in (job(bridge), *others)]
+    assert len(set(buckets)) == len(buckets)
+    assert base.bucket(AsrJob(samples=bridge, options=AsrOptions(), cancellation=Cancellation())) is None
+
+
+def test_a_batch_goes_on_while_anybody_waits_for_it(base: WhisperAsr, recording: Recording) -> None:
+    left, stays = job(recording(BRIDGE), language="en", beam_size=1), job(recording(GERMAN), language="de", beam_size=1)
+    left.cancellation.cancel()
+    first, second = base.transcribe([left, stays])
+    assert isinstance(first, SpeechError)
+    assert first.code is ErrorCode.CANCELLED
+    assert isinstance(second, Transcript)
+
+
+def test_the_features_are_those_of_the_library(model_dir: Callable[[str], Path], recording: Recording) -> None:
+    model: Any = WhisperModel(str(model_dir("whisper-tiny.en")), device="cpu", compute_type="int8")
+    samples = recording(BRIDGE)
+    (ours,) = WindowDecoder(model).features([samples], 1_000)
+    theirs = model.feature_extractor(samples)
+    assert np.array_equal(ours[:, : theirs.shape[1]], theirs)
+    assert not ours[:, theirs.shape[1] :].any()
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "frames"), [(0.5, 1_000), (8.0, 1_000), (8.5, 1_200), (27.5, None), (27.0, None), (25.9, 2_800)]
+)
+def test_the_window_is_the_audio_and_two_seconds_in_steps_of_two(duration_s: float, frames: int | None) -> None:
+    samples = np.zeros(int(duration_s * SESSION_RATE_HZ), np.float32)
+    assert window_frames(samples, AsrOptions(trimmed=True)) == frames
+    assert window_frames(samples, AsrOptions()) is None
+    assert window_frames(samples, AsrOptions(trimmed=True, temperature=0.4)) is None
+
+
+@pytest.mark.parametrize("name", ["silence", "noise"])
+def test_silence_and_noise_are_no_words(base: WhisperAsr, name: str) -> None:
+    rng = np.random.default_rng(7)
+    samples = np.zeros(32_000, np.float32) if name == "silence" else rng.normal(0, 0.02, 32_000).astype(np.float32)
+    (heard,) = base.transcribe([job(samples, language="en", beam_size=1)])
+    assert isinstance(heard, Transcript)
+    assert heard.text == ""
