@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -21,9 +21,6 @@ from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.speech import SpeechChunk, Voice
 from schemas.transcripts import AsrTask, LanguageGuess, Segment, Transcript
-
-VAD_FRAME_SAMPLES: Final = 512
-"""32 ms at 16 kHz: the one frame length Silero VAD v6 was trained for."""
 
 
 class Cancellation:

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import VAD_FRAME_SAMPLES, VadState
+from engines.base import VadState
 from engines.onnx_session import OnnxSession
-from schemas.audio import SESSION_RATE_HZ
+from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES
 
 # The shapes of silero_vad.onnx at 16 kHz, as in silero_vad/utils_vad.py (OnnxWrapper) of its package.
 _CONTEXT_SAMPLES: Final = 64

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 SESSION_RATE_HZ: Final = 16_000
 """Hertz. The rate of Whisper, Silero VAD and smart-turn, and so the clock of a session."""
 
+VAD_FRAME_SAMPLES: Final = 512
+"""32 ms at :data:`SESSION_RATE_HZ`: the one frame length Silero VAD v6 was trained for, and the step of a session."""
+
 PCM16_SCALE: Final = 32_768.0
 
 Samples = NDArray[np.float32]

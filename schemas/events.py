@@ -61,10 +61,13 @@ class SpeechResumed(_ServerEvent, frozen=True, kw_only=True, tag="speech.resumed
 
 
 class TranscriptPartial(_ServerEvent, frozen=True, kw_only=True, tag="transcript.partial"):
-    """Text of an unfinished turn; each replaces the one before."""
+    """Text of an unfinished turn; each replaces the one before, and begins with its ``stable_text``."""
 
     turn: int
     text: str
+    stable_text: str = ""
+    """The beginning of ``text`` that will stay as it is. Only ``turn.ended``, which hears the whole turn, may correct
+    it."""
     audio_end_ms: int
     """The audio up to here is in ``text``."""
 

@@ -32,8 +32,11 @@ class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Voiced time that starts a turn."""
     pre_roll_ms: Annotated[int, Meta(ge=0, le=2_000)] = 500
     """Audio kept from before the onset, so that no first syllable is lost."""
+    speculation_ms: Annotated[int, Meta(ge=32, le=2_000)] = 96
+    """Silence after which the final transcript is begun, ahead of the decision; dropped if the user goes on. At
+    ``offset_ms`` at the latest."""
     offset_ms: Annotated[int, Meta(ge=32, le=2_000)] = 200
-    """Silence after which the final transcript is computed, ahead of the decision."""
+    """Silence that counts as a pause: the client is told, and the turn detector asked."""
     min_silence_ms: Annotated[int, Meta(ge=100, le=10_000)] = 600
     """Silence that ends a turn which sounds complete."""
     max_silence_ms: Annotated[int, Meta(ge=100, le=20_000)] = 1_600
@@ -60,7 +63,9 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     asr_model: str | None = None
     """The recognition model; ``None`` is the server's default."""
     prompt: Annotated[str, Meta(max_length=2_000)] | None = None
-    """Text that primes recognition: names and terms to expect."""
+    """Text that primes recognition: what was said before, or how it is to be written."""
+    hotwords: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=50)] = ()
+    """Names and terms that the user is likely to say."""
     input_rate_hz: RateHz = SESSION_RATE_HZ
     """Rate of the 16-bit mono PCM the client sends."""
     output_rate_hz: RateHz = 24_000

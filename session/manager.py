@@ -23,6 +23,7 @@ from schemas.transcripts import language_code
 from session.clock import Clock, MonotonicClock
 from session.history import History
 from session.log import READ_EVENTS, EventLog, Published
+from session.recognition import RecognitionCounts
 from session.runner import CloseReason, Session, SessionLimits
 from session.stores.base import EventStore, SessionRecord
 
@@ -49,6 +50,8 @@ class SessionManager:
         self._store = store
         self._limits = limits or SessionLimits()
         self._clock = clock or MonotonicClock()
+        self.recognition = RecognitionCounts()
+        """Of all sessions since the start."""
         self._live: dict[str, Session] = {}
         self._stack = AsyncExitStack()
         self._accepting = False
@@ -119,6 +122,7 @@ class SessionManager:
             log=EventLog(record.session_id, self._store),
             clock=self._clock,
             limits=self._limits,
+            counts=self.recognition,
         )
         self._live[record.session_id] = session
         await self._tasks.start(self._run, session)

@@ -1,4 +1,4 @@
-"""Recognition of the current turn: partial transcripts while it lasts, a final one when it may be over."""
+"""Recognition of the current turn: partial transcripts while it lasts, a final one whenever it may be over."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import anyio
 import structlog
 from anyio import CancelScope
 from anyio.abc import TaskGroup
+from msgspec import Struct
 from msgspec.structs import replace
 
 from engines.base import AsrOptions
@@ -18,18 +19,33 @@ from schemas.errors import ErrorInfo, SpeechError
 from schemas.sessions import SessionSettings
 from schemas.transcripts import Transcript, Word
 from session.audio_buffer import AudioBuffer
-from session.turn import FinalizeAsr, PartialAsr, ScoreEndOfTurn
+from session.hypothesis import HypothesisWord, LocalAgreement
+from session.turn_actions import FinalizeAsr, PartialAsr, ScoreEndOfTurn
 
 log = structlog.get_logger("antiphon.session")
 
 EMPTY = Transcript(text="", language="", language_probability=0.0, duration_s=0.0)
 
 
+class RecognitionCounts(Struct):
+    """What partial and final transcripts cost and were worth, for all sessions together."""
+
+    emitted_words: int = 0
+    """Words of partial transcripts when they were first published."""
+    revised_words: int = 0
+    """Those of them that a later partial took back or changed."""
+    finals_begun: int = 0
+    """Final transcripts begun; each silence begins one."""
+    finals_dropped: int = 0
+    """Those that were void because the user went on."""
+
+
 class TurnRecognizer:
     """Runs the models the turn core asks for, at most one job of a kind at a time, and reports back.
 
     Args:
-        on_partial: Gets the action answered and the text.
+        counts: Counted up here.
+        on_partial: Gets the action answered and the words so far.
         on_final: Gets the generation; :attr:`final` then holds its transcript, empty if recognition failed.
         on_score: Gets the generation and the turn detector's probability, ``None`` without a detector.
     """
@@ -40,8 +56,9 @@ class TurnRecognizer:
         settings: SessionSettings,
         audio: AudioBuffer,
         deadline_s: float,
+        counts: RecognitionCounts,
         *,
-        on_partial: Callable[[PartialAsr, str], None],
+        on_partial: Callable[[PartialAsr, LocalAgreement], None],
         on_final: Callable[[int], None],
         on_score: Callable[[int, float | None], None],
     ) -> None:
@@ -49,12 +66,15 @@ class TurnRecognizer:
         self._settings = settings
         self._audio = audio
         self._deadline_s = deadline_s
+        self._counts = counts
         self._on_partial = on_partial
         self._on_final = on_final
         self._on_score = on_score
         self._partial_scope: CancelScope | None = None
         self._final_scope: CancelScope | None = None
         self._score_scope: CancelScope | None = None
+        self._turn = 0
+        self._agreement = LocalAgreement(0.0)
         self.final = EMPTY
         """The newest final transcript; word times count from the start of the session's audio."""
         self.final_error: ErrorInfo | None = None
@@ -67,8 +87,9 @@ class TurnRecognizer:
             tasks.start_soon(self._run_partial, action, self._partial_scope)
 
     def finalize(self, tasks: TaskGroup, action: FinalizeAsr) -> None:
-        """Start the final transcript. It makes partials of the same turn pointless."""
-        self.cancel()
+        """Start the final transcript. A partial that still runs would only hold it up."""
+        self._stop()
+        self._counts.finals_begun += 1
         self._final_scope = CancelScope()
         tasks.start_soon(self._run_final, action, self._final_scope)
 
@@ -78,26 +99,37 @@ class TurnRecognizer:
             self._score_scope = CancelScope()
             tasks.start_soon(self._run_score, action, self._score_scope)
 
-    def cancel(self) -> None:
-        """Stop what runs: its answers would be void."""
+    def void_final(self) -> None:
+        """Stop what runs: the user went on, and the answer is void."""
+        self._counts.finals_dropped += 1
+        self._stop()
+
+    def _stop(self) -> None:
         for scope in (self._partial_scope, self._final_scope):
             if scope is not None:
                 scope.cancel()
 
     async def _run_partial(self, action: PartialAsr, scope: CancelScope) -> None:
+        agreement = self._agreement_of(action)
+        start_samples = round(agreement.start_s * SESSION_RATE_HZ)
         try:
             with scope:
-                samples = self._audio.read(action.start_samples, action.end_samples)
-                options = self._options(beam_size=1)
+                samples = self._audio.read(start_samples, action.end_samples)
+                options = self._options()
+                prompt = " ".join(filter(None, (options.prompt, agreement.prompt)))
                 transcript = await self._host.transcribe(
                     samples,
-                    options,
+                    replace(options, prompt=prompt or None, beam_size=1),
                     model=self._settings.asr_model,
                     priority=Priority.PARTIAL,
                     deadline_s=anyio.current_time() + self._deadline_s,
                 )
-                if transcript.text:
-                    self._on_partial(action, transcript.text)
+                if words := _hypothesis(transcript, agreement.start_s):
+                    emitted, revised = agreement.emitted_words, agreement.revised_words
+                    agreement.insert(words, action.end_samples / SESSION_RATE_HZ)
+                    self._counts.emitted_words += agreement.emitted_words - emitted
+                    self._counts.revised_words += agreement.revised_words - revised
+                    self._on_partial(action, agreement)
         except SpeechError as error:
             # A partial is a convenience: under load it is the first thing to go, and the final will have the words.
             log.info("partial_dropped", code=error.code)
@@ -108,7 +140,7 @@ class TurnRecognizer:
         with scope:
             try:
                 samples = self._audio.read(action.start_samples, action.end_samples)
-                options = self._options(word_times=True)
+                options = self._options()
                 transcript = await self._host.transcribe(
                     samples,
                     options,
@@ -121,13 +153,19 @@ class TurnRecognizer:
                 self.final, self.final_error = EMPTY, error.info
             self._on_final(action.generation)
 
-    def _options(self, *, beam_size: int = 5, word_times: bool = False) -> AsrOptions:
+    def _agreement_of(self, action: PartialAsr) -> LocalAgreement:
+        if action.turn != self._turn:
+            self._turn = action.turn
+            self._agreement = LocalAgreement(action.start_samples / SESSION_RATE_HZ)
+        return self._agreement
+
+    def _options(self) -> AsrOptions:
         settings = self._settings
         return AsrOptions(
             language=settings.language,
             prompt=settings.prompt,
-            beam_size=beam_size,
-            word_times=word_times,
+            hotwords=settings.hotwords,
+            word_times=True,
             trimmed=True,
         )
 
@@ -159,3 +197,14 @@ def _shifted(transcript: Transcript, offset_s: float) -> Transcript:
         for segment in transcript.segments
     )
     return replace(transcript, segments=segments)
+
+
+def _hypothesis(transcript: Transcript, offset_s: float) -> list[HypothesisWord]:
+    """The words of a transcript, each with the space before it, on the session's clock."""
+    words: list[HypothesisWord] = []
+    text = transcript.text
+    for word in transcript.words:
+        before, found, after = text.partition(word.text)
+        written, text = (before + found, after) if found and words else (f" {word.text}", after or text)
+        words.append(HypothesisWord(written, word.start_s + offset_s, word.end_s + offset_s))
+    return words

@@ -10,17 +10,13 @@ from __future__ import annotations
 from typing import Final, Literal, assert_never
 
 import anyio
-import numpy as np
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engines.base import VAD_FRAME_SAMPLES, VadState
-from engines.codec.resampler import Resampler
 from engines.host import EngineHost
-from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16
+from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import (
     MAX_SAY_CHARS,
@@ -37,12 +33,15 @@ from schemas.sessions import AgentTurn, SessionInfo, SessionSettings, SessionSta
 from schemas.speech import is_speakable
 from schemas.transcripts import Word
 from session.audio_buffer import AudioBuffer
+from session.audio_input import AudioInput
 from session.clock import Clock
 from session.history import History
+from session.hypothesis import LocalAgreement
 from session.log import EventLog
-from session.recognition import TurnRecognizer
+from session.recognition import RecognitionCounts, TurnRecognizer
 from session.speaking import Speaker
-from session.turn import (
+from session.turn import TurnState, UserState, ms_of_samples, samples_of_ms, step
+from session.turn_actions import (
     AwaitFinalPosition,
     BumpEpoch,
     CancelFinal,
@@ -50,37 +49,33 @@ from session.turn import (
     CommitTurn,
     DropItem,
     EndItem,
-    EndOfTurnScore,
     FinalizeAsr,
-    FinalPosition,
-    FinalReady,
     FlushPlayback,
-    InputStalled,
-    ItemPlayed,
     PartialAsr,
-    SayRequested,
     ScoreEndOfTurn,
     StartItem,
-    StopRequested,
     TruncateItem,
     TurnAction,
-    TurnEvent,
     TurnPaused,
     TurnResumed,
     TurnStarted,
-    TurnState,
-    UserState,
+)
+from session.turn_events import (
+    EndOfTurnScore,
+    FinalPosition,
+    FinalReady,
+    InputStalled,
+    ItemPlayed,
+    SayRequested,
+    StopRequested,
+    TurnEvent,
     VadFrame,
-    ms_of_samples,
-    samples_of_ms,
-    step,
 )
 
 logger = structlog.get_logger("antiphon.session")
 
-INBOX_CHUNKS: Final = 32
 MAX_CHUNK_BYTES: Final = 32 * 1024
-"""One second at 16 kHz: with :data:`INBOX_CHUNKS`, the most audio that waits for the models."""
+"""One second at 16 kHz: audio is taken a piece at a time, so that a long recording waits for the models."""
 KEPT_SILENCE_MS: Final = 2_500
 """Audio kept from before a possible onset: the longest pre-roll and the frames in flight."""
 BEHIND_S: Final = 0.5
@@ -117,6 +112,7 @@ class Session:
         log: EventLog,
         clock: Clock,
         limits: SessionLimits,
+        counts: RecognitionCounts,
     ) -> None:
         self.session_id = session_id
         self.settings = settings
@@ -130,15 +126,20 @@ class Session:
         self._state = TurnState()
         self._history = History()
         self._audio = AudioBuffer()
-        self._resampler = Resampler(settings.input_rate_hz, SESSION_RATE_HZ)
-        self._inbox_in: MemoryObjectSendStream[bytes]
-        self._inbox_out: MemoryObjectReceiveStream[bytes]
-        self._inbox_in, self._inbox_out = anyio.create_memory_object_stream(INBOX_CHUNKS)
+        self._input = AudioInput(
+            settings.input_rate_hz,
+            host,
+            limits.input_stall_s,
+            hear=self._hear,
+            is_in_turn=lambda: self._state.user in {UserState.USER, UserState.PAUSED},
+            on_stall=lambda: self._dispatch(InputStalled()),
+        )
         self._recognizer = TurnRecognizer(
             host,
             settings,
             self._audio,
             limits.asr_deadline_s,
+            counts,
             on_partial=self._on_partial,
             on_final=lambda generation: self._dispatch(FinalReady(generation)),
             on_score=lambda generation, probability: self._dispatch(EndOfTurnScore(generation, probability)),
@@ -152,10 +153,7 @@ class Session:
             on_played=lambda item_id: self._dispatch(ItemPlayed(item_id)),
             on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
         )
-        self._unheard_s = 0.0
-        """Audio that was fed and not yet heard."""
         self._tasks: TaskGroup
-        self._vad_state: VadState
         self._close_reason: CloseReason | None = None
         self._closing = anyio.Event()
         self.ended = anyio.Event()
@@ -207,12 +205,8 @@ class Session:
                 param="audio",
             )
         for start in range(0, len(pcm16), MAX_CHUNK_BYTES):
-            chunk = pcm16[start : start + MAX_CHUNK_BYTES]
-            try:
-                await self._inbox_in.send(chunk)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                raise self._closed_error() from None
-            self._unheard_s += len(chunk) / 2 / self.settings.input_rate_hz
+            if not await self._input.feed(pcm16[start : start + MAX_CHUNK_BYTES]):
+                raise self._closed_error()
             # A whole file may take longer than an idle session is kept.
             self._last_activity_us = self._clock.now_us()
 
@@ -342,7 +336,7 @@ class Session:
             writing.start_soon(self._write_log)
             try:
                 async with anyio.create_task_group() as self._tasks:
-                    self._tasks.start_soon(self._listen)
+                    self._tasks.start_soon(self._input.run)
                     task_status.started()
                     await self._closing.wait()
                     self._tasks.cancel_scope.cancel()
@@ -351,8 +345,7 @@ class Session:
                 self._close_reason = "failed"
             finally:
                 self._close_reason = self._close_reason or "shutdown"
-                self._inbox_in.close()
-                self._inbox_out.close()
+                self._input.close()
                 for item_id in self._speaker.unfinished:
                     self._speaker.end(item_id, interrupted=True)
                 self._publish(SessionClosed(reason=self._close_reason))
@@ -368,40 +361,13 @@ class Session:
             self._close_reason = "failed"
             self._closing.set()
 
-    async def _listen(self) -> None:
-        """Audio in: to the session's rate, through voice activity detection, frame by frame into the core."""
-        self._vad_state = self._host.vad_initial_state()
-        pending: Samples = np.zeros(0, np.float32)
-        while True:
-            in_turn = self._state.user in {UserState.USER, UserState.PAUSED}
-            pcm16: bytes | None = None
-            with anyio.move_on_after(self._limits.input_stall_s if in_turn else None):
-                pcm16 = await self._inbox_out.receive()
-            if pcm16 is None:
-                # The rest of a frame may hold the end of a word: silence fills it up.
-                self._unheard_s = 0.0
-                await self._hear(np.pad(pending, (0, VAD_FRAME_SAMPLES - len(pending))))
-                pending = pending[:0]
-                self._dispatch(InputStalled())
-                continue
-            pending = np.concatenate((pending, self._resampler.push(float_from_pcm16(pcm16))))
-            whole = len(pending) - len(pending) % VAD_FRAME_SAMPLES
-            for frame in pending[:whole].reshape(-1, VAD_FRAME_SAMPLES):
-                await self._hear(frame)
-                self._unheard_s -= VAD_FRAME_SAMPLES / SESSION_RATE_HZ
-                await self._wait_for_commit()
-            pending = pending[whole:]
-
-    async def _wait_for_commit(self) -> None:
-        """Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago."""
-        while self._state.user is UserState.COMMIT and self._unheard_s > BEHIND_S:
-            await self._turn_ended.wait()
-
-    async def _hear(self, frame: Samples) -> None:
-        probabilities, (self._vad_state,) = await self._host.score_vad(frame[np.newaxis], [self._vad_state])
+    async def _hear(self, frame: Samples, probability: float) -> None:
         self._audio.append(frame)
-        self._dispatch(VadFrame(float(probabilities[0])))
+        self._dispatch(VadFrame(probability))
         self._trim_audio()
+        # Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago.
+        while self._state.user is UserState.COMMIT and self._input.unheard_s > BEHIND_S:
+            await self._turn_ended.wait()
 
     def _trim_audio(self) -> None:
         keep_samples = samples_of_ms(KEPT_SILENCE_MS) + self._state.voiced_samples
@@ -432,7 +398,7 @@ class Session:
             case ScoreEndOfTurn():
                 self._recognizer.score(self._tasks, action)
             case CancelFinal():
-                self._recognizer.cancel()
+                self._recognizer.void_final()
             case CommitTurn():
                 self._commit(action)
             case StartItem():
@@ -476,10 +442,15 @@ class Session:
         self._turn_ended.set()
         self._turn_ended = anyio.Event()
 
-    def _on_partial(self, action: PartialAsr, text: str) -> None:
+    def _on_partial(self, action: PartialAsr, words: LocalAgreement) -> None:
         if self._state.user is UserState.USER and action.turn == self._state.turn:
             self._publish(
-                TranscriptPartial(turn=action.turn, text=text, audio_end_ms=ms_of_samples(action.end_samples))
+                TranscriptPartial(
+                    turn=action.turn,
+                    text=words.text,
+                    stable_text=words.stable_text,
+                    audio_end_ms=ms_of_samples(action.end_samples),
+                )
             )
 
     def _publish(self, event: ServerEvent, pcm: bytes | None = None) -> None:

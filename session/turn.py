@@ -12,6 +12,9 @@ Two machines run side by side and meet at barge-in::
     agent   SILENT --say--> SPEAKING --played--> SILENT
                                 \--barge-in, stop--> YIELD --final position or timer--> SILENT
 
+Within USER the final transcript is begun at each short silence, on speculation: it is void if the user goes on, and
+ready, or nearly so, if the turn is over.
+
 Every state has an exit that needs no help from the user: USER ends after ``max_turn_s`` or when audio stops coming
 (``InputStalled``), PAUSED by its deadline, COMMIT by the recogniser's answer (which has a deadline of its own, and
 answers even when it fails), YIELD by its timer.
@@ -25,11 +28,39 @@ from typing import Final, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas.audio import SESSION_RATE_HZ
+from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES
 from schemas.sessions import TurnSettings
+from session.turn_actions import (
+    AwaitFinalPosition,
+    BumpEpoch,
+    CancelFinal,
+    CancelSpeech,
+    CommitTurn,
+    DropItem,
+    EndItem,
+    FinalizeAsr,
+    FlushPlayback,
+    PartialAsr,
+    ScoreEndOfTurn,
+    StartItem,
+    TruncateItem,
+    TurnAction,
+    TurnPaused,
+    TurnResumed,
+    TurnStarted,
+)
+from session.turn_events import (
+    EndOfTurnScore,
+    FinalPosition,
+    FinalReady,
+    InputStalled,
+    ItemPlayed,
+    SayRequested,
+    StopRequested,
+    TurnEvent,
+    VadFrame,
+)
 
-FRAME_SAMPLES: Final = 512
-"""One voice-activity frame, 32 ms."""
 PARTIAL_EVERY_SAMPLES: Final = SESSION_RATE_HZ // 2
 """New audio between two partial transcripts: twice a second reads as live and leaves the engine free half the time."""
 SCORE_EVERY_SAMPLES: Final = SESSION_RATE_HZ // 5
@@ -53,184 +84,6 @@ class AgentState(StrEnum):
     YIELD = "yield"
 
 
-class VadFrame(Struct, frozen=True):
-    """The next :data:`FRAME_SAMPLES` of audio were speech with this probability."""
-
-    probability: float
-
-
-class EndOfTurnScore(Struct, frozen=True):
-    """The turn detector's answer to :class:`ScoreEndOfTurn`; ``None`` if there is no detector."""
-
-    generation: int
-    probability: float | None
-
-
-class FinalReady(Struct, frozen=True):
-    """The recogniser's answer to :class:`FinalizeAsr`, be it a text or a failure."""
-
-    generation: int
-
-
-class InputStalled(Struct, frozen=True):
-    """No audio arrives any more; what was said is all there is."""
-
-
-class SayRequested(Struct, frozen=True):
-    """The agent wants to speak an item."""
-
-    item_id: str
-
-
-class ItemPlayed(Struct, frozen=True):
-    """All of an item has been played, or it failed."""
-
-    item_id: str
-
-
-class StopRequested(Struct, frozen=True):
-    """The client wants the agent silent, or one item unsaid."""
-
-    item_id: str | None = None
-    """Only this item; ``None`` for all."""
-
-
-class FinalPosition(Struct, frozen=True):
-    """The client's last playback position is known, or the time to wait for it is over."""
-
-    item_id: str
-
-
-TurnEvent = (
-    VadFrame | EndOfTurnScore | FinalReady | InputStalled | SayRequested | ItemPlayed | StopRequested | FinalPosition
-)
-
-
-class TurnStarted(Struct, frozen=True):
-    """The user took the floor."""
-
-    turn: int
-    start_samples: int
-    """Onset of the voice. Audio to recognise starts ``pre_roll_ms`` before."""
-
-
-class TurnPaused(Struct, frozen=True):
-    """The user fell silent; the turn may go on."""
-
-    turn: int
-    stop_samples: int
-
-
-class TurnResumed(Struct, frozen=True):
-    """The user went on."""
-
-    turn: int
-    resume_samples: int
-
-
-class PartialAsr(Struct, frozen=True):
-    """Recognise what there is of the turn, unless that is still being done for earlier audio."""
-
-    turn: int
-    start_samples: int
-    end_samples: int
-
-
-class FinalizeAsr(Struct, frozen=True):
-    """Recognise the turn as if it were complete. A later generation makes this one void."""
-
-    turn: int
-    generation: int
-    start_samples: int
-    end_samples: int
-
-
-class ScoreEndOfTurn(Struct, frozen=True):
-    """Ask the turn detector about the audio up to ``end_samples``."""
-
-    generation: int
-    start_samples: int
-    end_samples: int
-
-
-class CancelFinal(Struct, frozen=True):
-    """The generation asked for last is void."""
-
-
-class CommitTurn(Struct, frozen=True):
-    """The turn is complete; its text is the answer to the newest :class:`FinalizeAsr`."""
-
-    turn: int
-    start_samples: int
-    end_samples: int
-    decided_samples: int
-
-
-class StartItem(Struct, frozen=True):
-    """The agent may speak this item now."""
-
-    item_id: str
-
-
-class BumpEpoch(Struct, frozen=True):
-    """Audio sent so far is stale wherever it is queued. Comes before :class:`FlushPlayback`."""
-
-
-class FlushPlayback(Struct, frozen=True):
-    """Tell the client to drop what it has buffered of the item."""
-
-    item_id: str
-
-
-class CancelSpeech(Struct, frozen=True):
-    """Stop synthesising the item."""
-
-    item_id: str
-
-
-class AwaitFinalPosition(Struct, frozen=True):
-    """Answer with :class:`FinalPosition` when the client reports it, at the latest after ``timeout_ms``."""
-
-    item_id: str
-    timeout_ms: int
-
-
-class TruncateItem(Struct, frozen=True):
-    """Cut the item to what was heard. Comes after its final position."""
-
-    item_id: str
-
-
-class DropItem(Struct, frozen=True):
-    """A queued item will never be spoken."""
-
-    item_id: str
-
-
-class EndItem(Struct, frozen=True):
-    """The item was spoken to its end."""
-
-    item_id: str
-
-
-TurnAction = (
-    TurnStarted
-    | TurnPaused
-    | TurnResumed
-    | PartialAsr
-    | FinalizeAsr
-    | ScoreEndOfTurn
-    | CancelFinal
-    | CommitTurn
-    | StartItem
-    | BumpEpoch
-    | FlushPlayback
-    | CancelSpeech
-    | AwaitFinalPosition
-    | TruncateItem
-    | DropItem
-    | EndItem
-)
 Step = tuple["TurnState", tuple[TurnAction, ...]]
 
 
@@ -257,6 +110,8 @@ class TurnState(Struct, frozen=True):
     """When the turn was decided; valid in COMMIT."""
     generation: int = 0
     """Counts requests for a final transcript; answers of an older one are void."""
+    speculating: bool = False
+    """Whether, within USER, a final transcript was asked for of the turn up to the silence now."""
     final_ready: bool = False
     score: float | None = None
     """The turn detector's newest answer about this pause."""
@@ -306,7 +161,7 @@ def step(state: TurnState, event: TurnEvent, settings: TurnSettings) -> Step:
 
 
 def _vad_frame(state: TurnState, probability: float, settings: TurnSettings) -> Step:
-    state = replace(state, now_samples=state.now_samples + FRAME_SAMPLES)
+    state = replace(state, now_samples=state.now_samples + VAD_FRAME_SAMPLES)
     if state.user is UserState.USER:
         return _user_frame(state, probability, settings)
     onset_samples = samples_of_ms(_onset_ms(state, settings))
@@ -314,7 +169,7 @@ def _vad_frame(state: TurnState, probability: float, settings: TurnSettings) -> 
     if state.user is UserState.COMMIT and decided_after_samples >= settings.max_turn_s * SESSION_RATE_HZ:
         # A turn at its limit does not go on. What is said from here begins the next one, once this one is committed.
         begun = state.voiced_samples >= onset_samples
-        run = state.voiced_samples + FRAME_SAMPLES if begun else _voiced_run(state, probability, settings)
+        run = state.voiced_samples + VAD_FRAME_SAMPLES if begun else _voiced_run(state, probability, settings)
         return replace(state, voiced_samples=run), ()
     state = replace(state, voiced_samples=_voiced_run(state, probability, settings))
     if state.voiced_samples >= onset_samples:
@@ -328,7 +183,7 @@ def _voiced_run(state: TurnState, probability: float, settings: TurnSettings) ->
     """Length of the voiced run that ends with this frame: hysteresis, ``on`` to begin it and ``off`` to break it."""
     on = settings.vad_on if state.agent is AgentState.SILENT else max(settings.vad_on, settings.vad_on_speaking)
     threshold = min(on, settings.vad_off) if state.voiced_samples else on
-    return state.voiced_samples + FRAME_SAMPLES if probability >= threshold else 0
+    return state.voiced_samples + VAD_FRAME_SAMPLES if probability >= threshold else 0
 
 
 def _onset_ms(state: TurnState, settings: TurnSettings) -> int:
@@ -344,6 +199,7 @@ def _onset(state: TurnState, settings: TurnSettings) -> Step:
         voiced_samples=0,
         last_voiced_samples=state.now_samples,
         generation=state.generation + 1,
+        speculating=False,
         final_ready=False,
         score=None,
     )
@@ -364,19 +220,59 @@ def _onset(state: TurnState, settings: TurnSettings) -> Step:
 
 
 def _user_frame(state: TurnState, probability: float, settings: TurnSettings) -> Step:
-    silent_samples = state.now_samples - FRAME_SAMPLES - state.last_voiced_samples
+    silent_samples = state.now_samples - VAD_FRAME_SAMPLES - state.last_voiced_samples
     threshold = settings.vad_on if silent_samples else min(settings.vad_on, settings.vad_off)
-    if probability >= threshold:
-        state = replace(state, last_voiced_samples=state.now_samples)
-    elif silent_samples + FRAME_SAMPLES >= samples_of_ms(settings.offset_ms):
-        return _pause(state, settings)
-    if state.now_samples - state.start_samples >= settings.max_turn_s * SESSION_RATE_HZ:
-        state, actions = _pause(state, settings)
-        return replace(state, user=UserState.COMMIT, decided_samples=state.now_samples), actions
+    if probability < threshold:
+        return _silent_frame(state, silent_samples + VAD_FRAME_SAMPLES, settings)
+    state, voided = _void_speculation(replace(state, last_voiced_samples=state.now_samples))
+    if _is_at_limit(state, settings):
+        state, ended = _end_now(state, settings)
+        return state, (*voided, *ended)
     if state.now_samples - state.partial_samples < PARTIAL_EVERY_SAMPLES:
-        return state, ()
+        return state, voided
     state = replace(state, partial_samples=state.now_samples)
-    return state, (PartialAsr(state.turn, _audio_start(state, settings), state.now_samples),)
+    return state, (*voided, PartialAsr(state.turn, _audio_start(state, settings), state.now_samples))
+
+
+def _silent_frame(state: TurnState, silent_samples: int, settings: TurnSettings) -> Step:
+    if _reaches(silent_samples, settings.offset_ms):
+        state, paused = _pause(state, settings)
+        # Who wants an end as soon as this does not want to wait for the turn detector.
+        decides = _reaches(silent_samples, settings.min_silence_ms)
+        state, decided = _decide(state, settings) if decides else (state, ())
+        return state, (*paused, *decided)
+    if _is_at_limit(state, settings):
+        return _end_now(state, settings)
+    if not state.speculating and _reaches(silent_samples, settings.speculation_ms):
+        return _finalize(state, settings)
+    return state, ()
+
+
+def _reaches(silent_samples: int, limit_ms: int) -> bool:
+    """To the nearest frame: rounding up would make each silence up to a frame longer than was asked for."""
+    return silent_samples + VAD_FRAME_SAMPLES // 2 >= samples_of_ms(limit_ms)
+
+
+def _is_at_limit(state: TurnState, settings: TurnSettings) -> bool:
+    return state.now_samples - state.start_samples >= settings.max_turn_s * SESSION_RATE_HZ
+
+
+def _end_now(state: TurnState, settings: TurnSettings) -> Step:
+    state, paused = _pause(state, settings)
+    state, decided = _decide(state, settings)
+    return state, (*paused, *decided)
+
+
+def _finalize(state: TurnState, settings: TurnSettings) -> Step:
+    state = replace(state, generation=state.generation + 1, speculating=True, final_ready=False)
+    return state, (FinalizeAsr(state.turn, state.generation, _audio_start(state, settings), state.now_samples),)
+
+
+def _void_speculation(state: TurnState) -> Step:
+    """The user goes on: the final transcript that was begun lacks what comes now."""
+    if not state.speculating:
+        return state, ()
+    return replace(state, generation=state.generation + 1, speculating=False, final_ready=False), (CancelFinal(),)
 
 
 def _audio_start(state: TurnState, settings: TurnSettings) -> int:
@@ -385,17 +281,11 @@ def _audio_start(state: TurnState, settings: TurnSettings) -> int:
 
 def _pause(state: TurnState, settings: TurnSettings) -> Step:
     start_samples, end_samples = _audio_start(state, settings), state.now_samples
-    state = replace(
-        state,
-        user=UserState.PAUSED,
-        generation=state.generation + 1,
-        final_ready=False,
-        score=None,
-        scored_samples=end_samples,
-    )
+    state, finalized = (state, ()) if state.speculating else _finalize(state, settings)
+    state = replace(state, user=UserState.PAUSED, speculating=False, score=None, scored_samples=end_samples)
     return state, (
         TurnPaused(state.turn, state.last_voiced_samples),
-        FinalizeAsr(state.turn, state.generation, start_samples, end_samples),
+        *finalized,
         ScoreEndOfTurn(state.generation, start_samples, end_samples),
     )
 
@@ -405,7 +295,7 @@ def _paused_frame(state: TurnState, settings: TurnSettings) -> Step:
         return state, ()
     complete = state.score is None or state.score >= settings.end_of_turn_threshold
     limit_ms = settings.min_silence_ms if complete else max(settings.min_silence_ms, settings.max_silence_ms)
-    if state.now_samples - state.last_voiced_samples >= samples_of_ms(limit_ms):
+    if _reaches(state.now_samples - state.last_voiced_samples, limit_ms):
         return _decide(state, settings)
     if state.now_samples - state.scored_samples < SCORE_EVERY_SAMPLES:
         return state, ()
@@ -421,11 +311,9 @@ def _decide(state: TurnState, settings: TurnSettings) -> Step:
 def _final_ready(state: TurnState, generation: int, settings: TurnSettings) -> Step:
     if generation != state.generation:
         return state, ()
-    if state.user is UserState.PAUSED:
-        return replace(state, final_ready=True), ()
     if state.user is UserState.COMMIT:
         return _commit(state, settings)
-    return state, ()
+    return replace(state, final_ready=state.speculating or state.user is UserState.PAUSED), ()
 
 
 def _commit(state: TurnState, settings: TurnSettings) -> Step:
@@ -441,11 +329,7 @@ def _commit(state: TurnState, settings: TurnSettings) -> Step:
 def _input_stalled(state: TurnState, settings: TurnSettings) -> Step:
     if state.user is UserState.PAUSED:
         return _decide(replace(state, voiced_samples=0), settings)
-    if state.user is not UserState.USER:
-        return state, ()
-    state, paused = _pause(state, settings)
-    state, decided = _decide(state, settings)
-    return state, (*paused, *decided)
+    return _end_now(state, settings) if state.user is UserState.USER else (state, ())
 
 
 # The agent's side

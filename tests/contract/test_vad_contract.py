@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import VAD_FRAME_SAMPLES, Vad
-from schemas.audio import Samples
+from engines.base import Vad
+from schemas.audio import VAD_FRAME_SAMPLES, Samples
 
 
 def frames_of(samples: Samples) -> NDArray[np.float32]:

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.base import VAD_FRAME_SAMPLES
 from engines.onnx_session import OnnxSession
 from engines.silero import SileroVad
-from schemas.audio import Samples
+from schemas.audio import VAD_FRAME_SAMPLES, Samples
 
 pytestmark = pytest.mark.real
 Recording = Callable[[str], Samples]

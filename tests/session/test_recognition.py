@@ -12,8 +12,8 @@ from schemas.audio import Samples, float_from_pcm16
 from schemas.sessions import SessionSettings
 from schemas.transcripts import Transcript
 from session.audio_buffer import AudioBuffer
-from session.recognition import TurnRecognizer
-from session.turn import FinalizeAsr, PartialAsr
+from session.recognition import RecognitionCounts, TurnRecognizer
+from session.turn_actions import FinalizeAsr, PartialAsr
 
 pytestmark = pytest.mark.anyio
 
@@ -66,13 +66,19 @@ def audio(user: Any) -> AudioBuffer:
 
 
 @pytest.fixture
-def recognizer(host: EngineHost, audio: AudioBuffer, heard: Heard) -> TurnRecognizer:
+def counts() -> RecognitionCounts:
+    return RecognitionCounts()
+
+
+@pytest.fixture
+def recognizer(host: EngineHost, audio: AudioBuffer, heard: Heard, counts: RecognitionCounts) -> TurnRecognizer:
     return TurnRecognizer(
         host,
         SessionSettings(language="en"),
         audio,
         20.0,
-        on_partial=lambda _, text: heard.append(("partial", text)),
+        counts,
+        on_partial=lambda _, words: heard.append(("partial", words.text)),
         on_final=lambda generation: heard.append(("final", generation)),
         on_score=lambda _generation, _probability: None,
     )
@@ -88,7 +94,7 @@ async def test_partials_are_quick_and_give_way_and_finals_are_thorough_and_go_fi
         async with anyio.create_task_group() as tasks:
             recognizer.finalize(tasks, FinalizeAsr(1, 7, 0, audio.end))
     (partial_priority, partial), (final_priority, final) = calls.made
-    assert (partial_priority, partial.beam_size, partial.word_times) == (Priority.PARTIAL, 1, False)
+    assert (partial_priority, partial.beam_size, partial.word_times) == (Priority.PARTIAL, 1, True)
     assert (final_priority, final.beam_size, final.word_times) == (Priority.FINAL, 5, True)
     assert heard == [("partial", "so it is"), ("final", 7)]
     assert recognizer.final.text == "so it is"

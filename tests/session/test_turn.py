@@ -7,10 +7,10 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnSettings
-from session.turn import (
-    FRAME_SAMPLES,
-    AgentState,
+from session.turn import AgentState, TurnState, UserState, samples_of_ms, step
+from session.turn_actions import (
     AwaitFinalPosition,
     BumpEpoch,
     CancelFinal,
@@ -18,29 +18,27 @@ from session.turn import (
     CommitTurn,
     DropItem,
     EndItem,
-    EndOfTurnScore,
     FinalizeAsr,
-    FinalPosition,
-    FinalReady,
     FlushPlayback,
-    InputStalled,
-    ItemPlayed,
     PartialAsr,
-    SayRequested,
     ScoreEndOfTurn,
     StartItem,
-    StopRequested,
     TruncateItem,
     TurnAction,
-    TurnEvent,
     TurnPaused,
     TurnResumed,
     TurnStarted,
-    TurnState,
-    UserState,
+)
+from session.turn_events import (
+    EndOfTurnScore,
+    FinalPosition,
+    FinalReady,
+    InputStalled,
+    ItemPlayed,
+    SayRequested,
+    StopRequested,
+    TurnEvent,
     VadFrame,
-    samples_of_ms,
-    step,
 )
 
 SETTINGS = TurnSettings()
@@ -63,7 +61,7 @@ class Core:
         return self.actions[before:]
 
     def hear(self, ms: int, probability: float) -> list[TurnAction]:
-        return self.send(*[VadFrame(probability)] * -(-samples_of_ms(ms) // FRAME_SAMPLES))
+        return self.send(*[VadFrame(probability)] * -(-samples_of_ms(ms) // VAD_FRAME_SAMPLES))
 
     def take(self, kind: type[TurnAction]) -> list[TurnAction]:
         return [action for action in self.actions if isinstance(action, kind)]
@@ -91,17 +89,72 @@ def test_hysteresis_keeps_a_voiced_run_alive_between_the_thresholds_but_does_not
     assert core.hear(64, BETWEEN) == [TurnStarted(1, samples_of_ms(512))]
 
 
-def test_a_pause_asks_for_the_final_transcript_ahead_of_the_decision() -> None:
+def test_a_short_silence_begins_the_final_transcript_and_a_longer_one_is_a_pause() -> None:
     core = Core()
     core.hear(320, SILENCE)
     core.hear(960, VOICE)
-    *_, paused, final, score = core.hear(224, SILENCE)
-    end = samples_of_ms(1504)
-    assert [paused, final, score] == [
-        TurnPaused(1, samples_of_ms(1280)),
-        FinalizeAsr(1, core.state.generation, 0, end),
-        ScoreEndOfTurn(core.state.generation, 0, end),
+    assert core.hear(64, SILENCE) == []
+    final = FinalizeAsr(1, core.state.generation + 1, 0, samples_of_ms(1_376))
+    assert core.hear(32, SILENCE) == [final]
+    assert core.hear(64, SILENCE) == []
+    assert core.hear(32, SILENCE) == [
+        TurnPaused(1, samples_of_ms(1_280)),
+        ScoreEndOfTurn(final.generation, 0, samples_of_ms(1_472)),
     ]
+
+
+def test_who_goes_on_after_a_short_silence_voids_the_final_transcript_and_has_not_paused() -> None:
+    core = Core()
+    core.hear(960, VOICE)
+    core.hear(128, SILENCE)
+    stale = core.state.generation
+    core.send(FinalReady(stale))
+    assert core.hear(32, VOICE)[0] == CancelFinal()
+    core.send(FinalReady(stale))
+    core.hear(1_000, SILENCE)
+    assert core.take(CommitTurn) == []
+    assert len(core.take(FinalizeAsr)) == 2
+    core.send(FinalReady(core.state.generation))
+    assert len(core.take(CommitTurn)) == 1
+    assert core.take(TurnResumed) == []
+
+
+def test_a_final_transcript_that_was_ready_before_the_pause_is_the_turns() -> None:
+    core = Core(TurnSettings(min_silence_ms=200))
+    core.hear(960, VOICE)
+    core.hear(96, SILENCE)
+    core.send(FinalReady(core.state.generation))
+    core.hear(64, SILENCE)
+    assert core.take(CommitTurn) == []
+    core.hear(32, SILENCE)
+    assert core.take(CommitTurn) == [CommitTurn(1, 0, samples_of_ms(960), samples_of_ms(1_152))]
+    assert len(core.take(FinalizeAsr)) == 1
+
+
+def test_speculation_waits_for_the_pause_if_that_comes_first() -> None:
+    core = Core(TurnSettings(speculation_ms=500))
+    core.hear(960, VOICE)
+    core.hear(160, SILENCE)
+    assert core.take(FinalizeAsr) == []
+    core.hear(32, SILENCE)
+    assert [type(action) for action in core.actions[-3:]] == [TurnPaused, FinalizeAsr, ScoreEndOfTurn]
+
+
+def test_no_partial_is_begun_in_silence() -> None:
+    core = Core(TurnSettings(offset_ms=2_000, speculation_ms=2_000))
+    core.hear(960, VOICE)
+    partials = len(core.take(PartialAsr))
+    core.hear(960, SILENCE)
+    assert len(core.take(PartialAsr)) == partials
+
+
+def test_a_turn_at_its_limit_whose_final_transcript_is_ready_ends_at_once() -> None:
+    core = Core(TurnSettings(max_turn_s=1, offset_ms=1_000))
+    core.hear(896, VOICE)
+    core.hear(96, SILENCE)
+    core.send(FinalReady(core.state.generation))
+    core.hear(32, SILENCE)
+    assert len(core.take(CommitTurn)) == 1
 
 
 def test_audio_to_recognise_begins_with_the_pre_roll() -> None:
