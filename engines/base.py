@@ -2,15 +2,16 @@
 
 Above them: the scheduler, which owns threads and queues. Below them: one adapter a library.
 
-Every method here *blocks* and is called on a worker thread, never on the event loop. An engine may be called from
-several threads at once only if ``thread_safe`` says so. Failures of one job are returned in its place, so that no
-job of a batch harms another; an exception from a method means the engine itself is broken.
+Every method here *blocks* and is called on a worker thread, never on the event loop, except for :meth:`Asr.bucket`.
+How many threads may call an engine at once, and how many jobs it takes in one call, ``lanes`` says. Failures of one job
+are returned in its place, so that no job of a batch harms another; an exception from a method means the engine itself
+is broken.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,15 @@ from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.speech import SpeechChunk, Voice
 from schemas.transcripts import AsrTask, LanguageGuess, Segment, Transcript
+
+
+class Lanes(Struct, frozen=True):
+    """How much an engine does at once. On a CPU workers beat batches, on a GPU batches beat workers."""
+
+    workers: int = 1
+    """Threads that may call it at once."""
+    max_batch: int = 1
+    """Jobs it takes in one call; for voice activity, streams."""
 
 
 class Cancellation:
@@ -101,12 +111,19 @@ class TtsJob(Struct, frozen=True, kw_only=True, eq=False):
 class Asr(Protocol):
     """Speech recognition."""
 
-    thread_safe: bool
+    lanes: Lanes
     languages: frozenset[str]
     """ISO 639-1 codes it recognises."""
 
     def transcribe(self, jobs: Sequence[AsrJob]) -> list[Transcript | SpeechError]:
         """One result a job, in order. Silence gives an empty transcript, not an error."""
+        ...
+
+    def bucket(self, job: AsrJob) -> Hashable | None:
+        """What jobs must have in common to be recognised together; ``None`` for one that is recognised alone.
+
+        Quick, and called on the event loop.
+        """
         ...
 
     def detect_language(self, samples: Sequence[Samples]) -> list[list[LanguageGuess]]:
@@ -121,7 +138,7 @@ class Asr(Protocol):
 class Tts(Protocol):
     """Speech synthesis."""
 
-    thread_safe: bool
+    lanes: Lanes
     voices: tuple[Voice, ...]
 
     def synthesize(self, job: TtsJob) -> Iterator[SpeechChunk]:
@@ -144,7 +161,7 @@ VadState = NDArray[np.float32]
 class Vad(Protocol):
     """Voice activity detection, batched over audio streams."""
 
-    thread_safe: bool
+    lanes: Lanes
 
     def initial_state(self) -> VadState:
         """The state of a stream that has heard nothing."""
@@ -172,7 +189,7 @@ class Vad(Protocol):
 class TurnDetector(Protocol):
     """Says from the sound whether a speaker has finished."""
 
-    thread_safe: bool
+    lanes: Lanes
 
     def score(self, clips: Sequence[Samples]) -> list[float]:
         """Probability, for each clip of 16 kHz audio that ends in silence, that the turn is complete.

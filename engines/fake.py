@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import AsrJob, Cancellation, TtsJob, VadState
+from engines.base import AsrJob, Cancellation, Lanes, TtsJob, VadState
 from engines.spec import EngineSpec
 from engines.tones import MARKER_SLOTS, SLOT_S, HeardWord, decode_words, encode_word, word_slots
 from schemas.audio import SESSION_RATE_HZ, Samples
@@ -91,7 +91,7 @@ class FakeAsr:
         behaviour: Time and failures.
     """
 
-    thread_safe = True
+    lanes = Lanes(workers=2, max_batch=8)
 
     def __init__(self, languages: Sequence[str] = FAKE_LANGUAGES, behaviour: FakeBehaviour | None = None) -> None:
         self.languages = frozenset(languages)
@@ -101,6 +101,10 @@ class FakeAsr:
     def transcribe(self, jobs: Sequence[AsrJob]) -> list[Transcript | SpeechError]:
         """One segment a sentence; word times are exact."""
         return [self._transcribe(job) for job in jobs]
+
+    def bucket(self, job: AsrJob) -> Hashable | None:
+        """The task: all else may differ."""
+        return job.options.task
 
     def detect_language(self, samples: Sequence[Samples]) -> list[list[LanguageGuess]]:
         """The same for all audio: each language half as probable as the one before it."""
@@ -145,7 +149,7 @@ class FakeTts:
         behaviour: Time and failures.
     """
 
-    thread_safe = True
+    lanes = Lanes(workers=2)
 
     def __init__(self, voices: tuple[Voice, ...] = FAKE_VOICES, behaviour: FakeBehaviour | None = None) -> None:
         self.voices = voices
@@ -172,7 +176,7 @@ class FakeTts:
 class FakeVad:
     """Takes what is loud for speech. The state counts the frames a stream has had."""
 
-    thread_safe = True
+    lanes = Lanes(max_batch=64)
 
     def __init__(self, behaviour: FakeBehaviour | None = None) -> None:
         self._behaviour = behaviour or FakeBehaviour()
@@ -202,7 +206,7 @@ class FakeTurnDetector:
         behaviour: Time and failures.
     """
 
-    thread_safe = False
+    lanes = Lanes(max_batch=8)
 
     def __init__(self, scores: Sequence[float] = (1.0,), behaviour: FakeBehaviour | None = None) -> None:
         self._scores = list(scores)
@@ -233,7 +237,6 @@ def fake_engines(
             kind=ModelKind.ASR,
             title="Understands the fake voice",
             languages=FAKE_LANGUAGES,
-            workers=2,
             load=lambda: FakeAsr(behaviour=shared),
         ),
         "fake-tts": spec(
@@ -242,7 +245,6 @@ def fake_engines(
             languages=tuple(voice.language for voice in FAKE_VOICES),
             sample_rate_hz=FAKE_VOICES[0].sample_rate_hz,
             voices=FAKE_VOICES,
-            workers=2,
             load=lambda: FakeTts(behaviour=shared),
         ),
         "fake-vad": spec(kind=ModelKind.VAD, title="Loud is speech", load=lambda: FakeVad(shared)),

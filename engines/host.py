@@ -324,7 +324,7 @@ class EngineHost:
         return EngineSlot(
             name,
             spec,
-            Scheduler(name, workers=spec.workers, max_queued=max_queued, grace_s=self._settings.grace_s),
+            Scheduler(name, max_queued=max_queued, grace_s=self._settings.grace_s),
             tasks=self._tasks,
             loading=self._loading,
             load_timeout_s=self._settings.load_timeout_s,

@@ -21,7 +21,6 @@ from engines.models.catalog import ModelEntry
 from engines.models.store import ModelStore
 from engines.spec import EngineSpec, HostSettings
 from schemas.errors import SpeechError
-from schemas.models import ModelKind
 from schemas.speech import Voice
 
 log = structlog.get_logger("antiphon.engines")
@@ -42,7 +41,6 @@ def _spec(entry: ModelEntry, store: ModelStore, settings: HostSettings) -> Engin
     kind = entry.kind
     adapter = _ADAPTERS[entry.engine]
     installed = store.installed(entry.name)
-    workers = {ModelKind.ASR: _asr_workers(settings), ModelKind.TTS: settings.tts_workers}
     return EngineSpec(
         kind=kind,
         engine=entry.engine,
@@ -51,7 +49,6 @@ def _spec(entry: ModelEntry, store: ModelStore, settings: HostSettings) -> Engin
         languages=entry.languages,
         sample_rate_hz=entry.sample_rate_hz,
         voices=_piper_voices(entry.name, store) if installed and entry.engine == "piper" else (),
-        workers=workers.get(kind, 1),
         installed=installed,
         default=entry.default,
         load=partial(_load, entry.name, adapter, store, settings),
@@ -72,13 +69,14 @@ def _whisper(folder: Path, settings: HostSettings) -> Engine:
         compute_type=settings.compute_type,
         cpu_threads=settings.cpu_threads or max(1, _cores() // workers),
         num_workers=workers,
+        max_batch=settings.asr_max_batch,
     )
 
 
-def _piper(folder: Path, _: HostSettings) -> Engine:
+def _piper(folder: Path, settings: HostSettings) -> Engine:
     from engines.piper import PiperTts
 
-    return PiperTts(folder)
+    return PiperTts(folder, workers=settings.tts_workers)
 
 
 def _silero(folder: Path, _: HostSettings) -> Engine:

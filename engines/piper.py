@@ -24,7 +24,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from engines.base import TtsJob
+from engines.base import Lanes, TtsJob
 from engines.onnx_session import OnnxSession
 from engines.vits_decoder import Frames, VitsDecoder
 from engines.vits_graph import SPEAKER, cut
@@ -58,15 +58,14 @@ class PiperTts:
         model_dir: Folder with one ``<voice>.onnx`` and its ``<voice>.onnx.json``.
         cuda: Compute on the first CUDA device; needs ``onnxruntime-gpu``.
         threads: Threads one synthesis computes with.
+        workers: Syntheses at once. espeak-ng is not thread-safe, but piper-tts holds a lock around it.
 
     Raises:
         SpeechError: ``missing_extra`` without piper-tts, ``model_corrupt``, or ``invalid_setting`` without CUDA.
     """
 
-    thread_safe = True
-    """espeak-ng is not, but piper-tts holds a lock around it; inference runs side by side."""
-
-    def __init__(self, model_dir: Path, *, cuda: bool = False, threads: int = 1) -> None:
+    def __init__(self, model_dir: Path, *, cuda: bool = False, threads: int = 1, workers: int = 2) -> None:
+        self.lanes = Lanes(workers)
         piper = _import_piper()
         path = _graph_path(model_dir)
         self.voices = (read_voice(model_dir),)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import VadState
+from engines.base import Lanes, VadState
 from engines.onnx_session import OnnxSession
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES
 
@@ -31,7 +31,8 @@ class SileroVad:
         threads: Threads one call computes with.
     """
 
-    thread_safe = True
+    lanes = Lanes(max_batch=64)
+    """64 streams cost 30 µs each, one alone 71."""
 
     def __init__(self, model_dir: Path, *, threads: int = 1) -> None:
         self._session = OnnxSession(model_dir / "silero_vad.onnx", threads=threads)

@@ -10,6 +10,7 @@ import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 
+from engines.base import Lanes
 from engines.onnx_session import OnnxSession
 from schemas.audio import SESSION_RATE_HZ, Samples
 
@@ -29,7 +30,7 @@ class SmartTurn:
         threads: Threads one call computes with.
     """
 
-    thread_safe = True
+    lanes = Lanes(max_batch=8)
 
     def __init__(self, model_dir: Path, *, threads: int = 1) -> None:
         self._session = OnnxSession(model_dir / _FILE, threads=threads)

@@ -21,10 +21,12 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     """Of recognition: ``auto`` or a CTranslate2 compute type, such as ``int8``."""
     asr_workers: int | None = None
     """Transcriptions at once; ``None`` is one a core, up to four: on a CPU, workers beat threads."""
+    asr_max_batch: int | None = None
+    """Turns recognised in one call; ``None`` leaves it to the engine: on a CPU one, on a GPU many."""
     cpu_threads: int | None = None
     """Threads of one transcription; ``None`` shares the cores out among the workers."""
     tts_workers: int = 2
-    """Syntheses at once, where the engine is thread-safe."""
+    """Syntheses at once, where the engine can."""
     max_queued: int = 32
     """Jobs that may wait for one engine."""
     keep_alive_s: float | None = None
@@ -55,8 +57,6 @@ class EngineSpec(Struct, frozen=True, kw_only=True, eq=False):
     sample_rate_hz: int = SESSION_RATE_HZ
     voices: tuple[Voice, ...] = ()
     """Of a synthesis engine: known without loading it."""
-    workers: int = 1
-    """Jobs at once. An engine that is not thread-safe gets one in any case."""
     installed: bool = True
     default: bool = False
     """Whether it is used, among those of its kind, where neither request nor settings name one."""

@@ -54,6 +54,7 @@ def _host_settings(settings: Settings) -> HostSettings:
         device=engine.device,
         compute_type=engine.compute_type,
         asr_workers=engine.asr_workers,
+        asr_max_batch=engine.asr_max_batch,
         cpu_threads=engine.cpu_threads,
         max_queued=engine.max_queued,
         keep_alive_s=engine.keep_alive_s,

@@ -12,7 +12,7 @@ import soxr
 from anyio import to_thread
 from msgspec import structs
 
-from engines.base import AsrOptions, Engine
+from engines.base import AsrOptions, Engine, Lanes
 from engines.fake import FakeAsr, FakeBehaviour, fake_engines
 from engines.host import EngineHost
 from engines.scheduler import SchedulerStats
@@ -58,6 +58,7 @@ class Loader:
 
     def __init__(self, behaviour: FakeBehaviour | None = None) -> None:
         self.behaviour = behaviour
+        self.lanes = Lanes(workers=2)
         self.loads = 0
         self.closes = 0
         self.begun = threading.Event()
@@ -81,6 +82,8 @@ class Loader:
         loader = self
 
         class CountingAsr(FakeAsr):
+            lanes = self.lanes
+
             def close(self) -> None:
                 loader.closes += 1
                 loader.closed.set()
@@ -408,13 +411,13 @@ async def test_whoever_stops_listening_stops_the_synthesis() -> None:
     assert len(spoken_s) < 200
 
 
-async def test_an_engine_that_is_not_thread_safe_gets_one_job_at_a_time() -> None:
-    class Single(FakeAsr):
-        thread_safe = False
+async def test_an_engine_has_as_many_workers_as_it_can_use() -> None:
+    class Wide(FakeAsr):
+        lanes = Lanes(workers=5)
 
-    async with host_of({"asr": asr_spec(Single, workers=4)}) as host:
-        await host.transcribe(SILENCE, AsrOptions())
-        assert stats(host, "asr").workers == 1
+    async with host_of({"asr": asr_spec(Wide)}) as host:
+        await host.load("asr")
+        assert stats(host, "asr").workers == 5
 
 
 async def test_the_host_closes_its_engines_after_their_last_job(loader: Loader) -> None:
@@ -522,7 +525,8 @@ async def test_memory_is_given_back_once_after_work_when_engines_have_come_to_re
 async def test_a_long_file_waits_behind_a_turn_that_came_later(loader: Loader) -> None:
     assert loader.behaviour is not None
     order: list[int] = []
-    async with host_of({"asr": asr_spec(loader, workers=1)}) as host:
+    loader.lanes = Lanes()
+    async with host_of({"asr": asr_spec(loader)}) as host:
         await host.load("asr")
         loader.behaviour.hang()
 

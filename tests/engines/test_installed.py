@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soxr
 
-from engines.base import AsrOptions
+from engines.base import AsrOptions, Lanes
 from engines.host import EngineHost
 from engines.installed import installed_engines
 from engines.models.catalog import Catalog
@@ -53,10 +53,19 @@ def test_a_damaged_voice_is_not_offered_and_does_not_stop_the_others(tmp_path: P
     assert spec.voices == ()
 
 
-def test_recognition_has_the_workers_asked_for_or_enough_that_a_turn_need_not_wait_for_a_file(tmp_path: Path) -> None:
-    store = ModelStore(tmp_path, Catalog.load())
-    assert installed_engines(store, HostSettings(asr_workers=7))["whisper-base"].workers == 7
-    assert 2 <= installed_engines(store, HostSettings())["whisper-base"].workers <= 4
+@pytest.mark.real
+def test_recognition_has_the_workers_asked_for_or_enough_that_a_turn_need_not_wait_for_a_file(
+    model_dir: Callable[[str], Path],
+) -> None:
+    store = ModelStore(model_dir("whisper-tiny.en").parent, Catalog.load())
+
+    def lanes(**settings: Any) -> Lanes:
+        engine = installed_engines(store, HostSettings(device="cpu", **settings))["whisper-tiny.en"].load()
+        engine.close()
+        return engine.lanes
+
+    assert lanes(asr_workers=3, asr_max_batch=5) == Lanes(3, 5)
+    assert 2 <= lanes().workers <= 4
 
 
 @pytest.mark.real
