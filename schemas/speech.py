@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from schemas.audio import Samples
+
+MAX_LEXICON_ENTRIES = 200
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
+MAX_GAIN_DB = 20.0
 
 
 class Voice(Struct, frozen=True):
@@ -26,6 +32,48 @@ class Voice(Struct, frozen=True):
 def is_speakable(text: str) -> bool:
     """Whether there is anything to say in a text: a letter or a digit of any script."""
     return any(char.isalnum() for char in text)
+
+
+class LexiconEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a word or phrase is said, whatever its spelling. Either ``say`` or ``ipa``."""
+
+    word: Annotated[str, Meta(min_length=1, max_length=64, description="A word or phrase, found as whole words.")]
+    say: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=128)] | None,
+        Meta(description="Words to say instead, as in Zhivago: jee-vah-go."),
+    ] = None
+    ipa: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=128)] | None,
+        Meta(description="Its pronunciation in the International Phonetic Alphabet, without brackets."),
+    ] = None
+    match_case: Annotated[bool, Meta(description="Whether to tell US from us.")] = False
+
+
+Lexicon = Annotated[
+    tuple[LexiconEntry, ...],
+    Meta(
+        max_length=MAX_LEXICON_ENTRIES,
+        description="How words are pronounced. Longer phrases go before shorter ones, then the first entry counts.",
+    ),
+]
+Speed = Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED, description="1 is the voice's own pace, 2 twice as fast.")]
+GainDb = Annotated[
+    float,
+    Meta(ge=-MAX_GAIN_DB, le=MAX_GAIN_DB, description="Loudness over the voice's own, in decibels; peaks are rounded."),
+]
+
+
+class SpeechOptions(Struct, frozen=True, kw_only=True):
+    """How a text is to be spoken. Two requests with equal text, voice and options get the same words."""
+
+    ssml: bool = False
+    """Whether the text is an SSML document. It never is taken for one otherwise."""
+    normalize: bool = True
+    """Whether to read numbers, dates, units and the like out, and to leave out markdown and emoji. SSML has no
+    markdown."""
+    lexicon: Lexicon = ()
+    speed: Speed = 1.0
+    gain_db: GainDb = 0.0
 
 
 class SpokenWord(Struct, frozen=True):
