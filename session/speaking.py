@@ -16,12 +16,12 @@ from anyio.abc import TaskGroup
 
 from engines.codec.resampler import Resampler
 from engines.host import EngineHost
+from engines.text.chunker import TextChunk, TextChunker
 from schemas.audio import Samples, pcm16_from_float
 from schemas.errors import ErrorCode, ErrorInfo, SpeechError
 from schemas.events import MAX_SAY_CHARS, PlaybackFlush, SayAudio, SayEnded, SayStarted, SayText, ServerEvent
 from schemas.sessions import SpeechStatus
 from schemas.speech import SpeechChunk, Voice, is_speakable
-from session.chunker import TextChunk, TextChunker
 from session.clock import Clock
 from session.playout import PlayoutLedger
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from session.chunker import MAX_CHUNK_CHARS, TextChunker
+from engines.text.chunker import MAX_CHUNK_CHARS, TextChunker
 
 
 def chunks_of(*pushes: str, max_chars: int = MAX_CHUNK_CHARS) -> list[str]:
