@@ -7,7 +7,7 @@ PYTHON ?=
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models demo serve test lint format types docs lock clean
+.PHONY: help setup setup-dev models demo serve test lint format types bench docs lock clean
 
 help: ## List every habit
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo "Installing the locked development tools into $(VENV)"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.runtime
+	@echo "Installing what the benchmarks need into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements-bench.lock
 	@touch $@
 
 setup: $(VENV)/.runtime ## Create .venv with the locked dependencies
@@ -63,6 +68,9 @@ types: setup-dev ## pyright, strict
 format: setup-dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+bench: models $(VENV)/.bench ## Measure everything, peers included; leaves bench-out/report.html
+	@$(BIN)/python -m benchmarks all
 
 docs: setup ## Write docs/tools.md and the generated tables anew
 	@$(BIN)/python scripts/docs.py

@@ -1,8 +1,19 @@
 #!/usr/bin/env bash
-# Writes both lock files: versions and hashes, for every platform and Python >= 3.11, with no index addresses.
+# Writes the lock files: versions and hashes, for every platform and Python >= 3.11, with no index addresses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet)
 compile() { uv pip compile pyproject.toml "${options[@]}" "$@"; }
 compile --extra piper --group build --output-file requirements.lock
-compile --extra piper --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+compile --extra piper --extra bench --group build --constraint requirements.lock --output-file requirements-bench.lock
+compile --extra piper --extra bench --group build --group dev --constraint requirements-bench.lock \
+  --output-file requirements-dev.lock
+
+# The peers of the benchmarks, each in an environment of its own. TORCH_CPU_WHEELS: folder or page of torch's CPU wheels.
+peer_options=("${options[@]}" --no-annotate)
+if [[ -n "${TORCH_CPU_WHEELS:-}" ]]; then peer_options+=(--find-links "$TORCH_CPU_WHEELS" --no-emit-find-links); fi
+for wanted in benchmarks/peers/*.in; do
+  overrides=${wanted%.in}.overrides
+  uv pip compile "$wanted" "${peer_options[@]}" $([[ -e $overrides ]] && echo "--override $overrides") \
+    --output-file "${wanted%.in}.lock"
+done

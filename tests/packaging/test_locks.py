@@ -10,7 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-bench.lock", "requirements-dev.lock"]
+PEERS = ["fastkokoro", "piper-http", "whisper-live", "wyoming-faster-whisper"]
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -36,24 +37,32 @@ def test_no_index_is_named(name: str, root: Path) -> None:
     assert [line for line in entries(root / name) if line.startswith("-")] == []
 
 
+@pytest.mark.parametrize("peer", PEERS)
+def test_what_a_peer_of_the_benchmarks_is_made_of_is_pinned_as_well(peer: str, root: Path) -> None:
+    test_every_entry_is_one_version_with_hashes(f"benchmarks/peers/{peer}.lock", root)
+    test_no_index_is_named(f"benchmarks/peers/{peer}.lock", root)
+    assert sorted(path.stem for path in (root / "benchmarks/peers").glob("*.lock")) == PEERS
+
+
 @pytest.mark.parametrize("name", LOCKS)
 def test_there_is_no_torch(name: str, root: Path) -> None:
     assert [package for package in entries(root / name) if package.startswith(("torch", "nvidia-"))] == []
 
 
-def test_the_development_lock_adds_to_the_runtime_lock_and_changes_nothing(root: Path) -> None:
+def test_the_development_lock_adds_to_the_others_and_changes_nothing(root: Path) -> None:
     # Development tools may want a package on more platforms: the condition after the version may differ.
-    runtime, development = (
+    runtime, bench, development = (
         {package: (rest.split()[0], *HASH.findall(rest)) for package, rest in entries(root / name).items()}
         for name in LOCKS
     )
-    assert runtime.items() <= development.items()
+    assert runtime.items() <= bench.items() <= development.items()
 
 
 def test_every_declared_dependency_is_locked(root: Path, pyproject: dict[str, Any]) -> None:
     project, groups = pyproject["project"], pyproject["dependency-groups"]
     runtime = [*project["dependencies"], *project["optional-dependencies"]["piper"], *groups["build"]]
-    for name, declared in zip(LOCKS, (runtime, [*runtime, *groups["dev"]]), strict=True):
+    bench = [*runtime, *project["optional-dependencies"]["bench"]]
+    for name, declared in zip(LOCKS, (runtime, bench, [*bench, *groups["dev"]]), strict=True):
         locked = entries(root / name)
         for requirement in map(Requirement, declared):
             version = locked[canonicalize_name(requirement.name)].split()[0]
