@@ -1,7 +1,7 @@
 """Piper voices (VITS by ONNX Runtime, phonemes by espeak-ng).
 
 ``piper-tts`` and espeak-ng are GPL-3.0, so they are an extra and are imported only when a voice is loaded. From
-piper-tts come the configuration of a voice and its phonemes; the graph is run here, in two halves
+piper-tts come the configuration of a voice and its phonemes; the graph is run here, in parts
 (:mod:`engines.vits_graph`), so that a sentence is heard while the rest of it is made, and because its durations are
 wanted as well: word times are exact to a frame (about 12 ms), but where a word ends and the next begins is decided by
 :mod:`engines.word_alignment`.
@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from engines.base import Lanes, TtsJob
 from engines.onnx_session import OnnxSession
-from engines.vits_decoder import Frames, VitsDecoder
+from engines.vits_decoder import Frames, VitsDecoder, VitsStage
 from engines.vits_graph import SPEAKER, cut
 from engines.word_alignment import WordAligner, is_sound
 from schemas.audio import Samples
@@ -52,7 +53,7 @@ sentences, each as loud as the others, and the loudest samples of one sentence i
 
 
 class PiperTts:
-    """Speech synthesis with one Piper voice, in chunks of a quarter of a second at first and about two later.
+    """Speech synthesis with one Piper voice, in chunks of a fifth of a second at first and about two later.
 
     Args:
         model_dir: Folder with one ``<voice>.onnx`` and its ``<voice>.onnx.json``.
@@ -71,22 +72,34 @@ class PiperTts:
         self.voices = (read_voice(model_dir),)
         config = msgspec.json.decode(path.with_name(path.name + ".json").read_bytes())
         try:
-            halves = cut(path.read_bytes())
-            self._front = OnnxSession(halves.front, threads=threads, cuda=cuda)
-            self._front_outputs = (halves.frames, halves.durations)
+            parts = cut(path.read_bytes())
+            session = partial(OnnxSession, threads=threads, cuda=cuda)
+            self._front = session(parts.front)
+            self._front_outputs = (parts.latents, parts.durations)
             self._piper: PiperVoice = piper.PiperVoice(self._front.raw, piper.PiperConfig.from_dict(config))
             self._decoder: VitsDecoder | None = None
-            example, _ = self._frames(self._example(), speed=1.0, noise=0.0)
-            if halves.decoder is None:
+            example, _ = self._latents(self._example(), speed=1.0, noise=0.0)
+            if parts.decoder is None:
                 log.warning("voice_not_streamed", voice=self.voices[0].id, reason="no HiFi-GAN in its graph")
             else:
-                self._decoder = VitsDecoder(
-                    OnnxSession(halves.decoder, threads=threads, cuda=cuda),
-                    frames=halves.frames,
-                    audio=halves.audio,
-                    speaker=self._speaker() if halves.decoder_takes_speaker else {},
-                    example=example,
+                flow = None
+                if parts.flow is not None:
+                    flow = VitsStage(
+                        session(parts.flow),
+                        taken=parts.latents,
+                        made=parts.frames,
+                        mask=parts.mask,
+                        speaker=self._speaker() if parts.flow_takes_speaker else {},
+                        example=example,
+                    )
+                decoder = VitsStage(
+                    session(parts.decoder),
+                    taken=parts.frames,
+                    made=parts.audio,
+                    speaker=self._speaker() if parts.decoder_takes_speaker else {},
+                    example=example if flow is None else flow.run(example),
                 )
+                self._decoder = VitsDecoder(decoder, flow)
         except ValueError:
             raise _corrupt(model_dir) from None
         peak = max(float(np.abs(samples).max()) for samples in self._audio(example))
@@ -104,7 +117,7 @@ class PiperTts:
         spoken_samples = 0
         for number, phonemes in enumerate(sentences, start=1):
             job.cancellation.check()
-            frames, edges = self._frames(phonemes, speed=job.speed)
+            latents, edges = self._latents(phonemes, speed=job.speed)
             seconds = (spoken_samples + edges) / rate_hz
             words = deque(
                 SpokenWord(
@@ -117,7 +130,7 @@ class PiperTts:
                 for word in aligner.place(phonemes, is_last=number == len(sentences))
             )
             job.cancellation.check()
-            for samples in self._audio(frames):
+            for samples in self._audio(latents):
                 spoken_samples += len(samples)
                 begun: list[SpokenWord] = []
                 while words and words[0].start_s < spoken_samples / rate_hz:
@@ -148,8 +161,10 @@ class PiperTts:
         known = self._piper.config.phoneme_id_map
         return next(iter(self._sentences(_EXAMPLE)), [phoneme for phoneme in known if is_sound(phoneme)])
 
-    def _frames(self, phonemes: Sequence[str], *, speed: float, noise: float = 1.0) -> tuple[Frames, NDArray[np.int64]]:
-        """A sentence up to the decoder, and where in its audio each phoneme begins.
+    def _latents(
+        self, phonemes: Sequence[str], *, speed: float, noise: float = 1.0
+    ) -> tuple[Frames, NDArray[np.int64]]:
+        """A sentence up to the flow, and where in its audio each phoneme begins.
 
         The latter is ``int64, (p + 1,)``, samples; the last ends the last phoneme.
         """
@@ -170,14 +185,14 @@ class PiperTts:
             "scales": np.array(scales, dtype=np.float32),
             **self._speaker(),
         }
-        frames, lengths = self._front.run(self._front_outputs, inputs)
+        latents, lengths = self._front.run(self._front_outputs, inputs)
         ends = np.cumsum(lengths.reshape(-1)).astype(np.int64)
-        samples_per_frame = self._decoder.samples_per_frame if self._decoder else frames.shape[-1] // ends[-1]
-        return frames, ends[np.array(places) - 1] * samples_per_frame
+        samples_per_frame = self._decoder.samples_per_frame if self._decoder else latents.shape[-1] // ends[-1]
+        return latents, ends[np.array(places) - 1] * samples_per_frame
 
-    def _audio(self, frames: Frames) -> Iterator[Samples]:
+    def _audio(self, latents: Frames) -> Iterator[Samples]:
         """The audio of a sentence, piece by piece."""
-        return self._decoder.windows(frames) if self._decoder else iter((frames.reshape(-1),))
+        return self._decoder.windows(latents) if self._decoder else iter((latents.reshape(-1),))
 
     def _speaker(self) -> dict[str, NDArray[np.int64]]:
         return {SPEAKER: np.zeros(1, dtype=np.int64)} if self._piper.config.num_speakers > 1 else {}

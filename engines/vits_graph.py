@@ -1,21 +1,23 @@
-"""A VITS model, cut in two before its decoder.
+"""A VITS model, cut in three: front, flow and decoder.
 
-A VITS graph first finds out how many frames each symbol lasts and what is in them, then its decoder (a HiFi-GAN) makes
-samples of the frames. The first is done for a sentence at once, but a decoder of convolutions can be run piece by
-piece, so that speech begins before all of it is made. How long symbols last, which tells where words lie in the audio,
-the graph keeps to itself; here it becomes an output.
+A VITS graph first finds out how many frames each symbol lasts and what is roughly in them (the latents), then a flow
+makes the decoder's frames of these, and the decoder (a HiFi-GAN) samples of those. The first needs the whole sentence.
+The other two are made of convolutions and can be run piece by piece, so that speech begins before all of it is made.
+How long symbols last, which tells where words lie in the audio, the graph keeps to itself; here it becomes an output.
 
 No ONNX library is needed for that. An ONNX file is a list of nodes and weights in the wire format of Protocol Buffers,
-and each half is made of those it needs, copied as they are. Where to cut is found by what the nodes do, because names
-differ between exports: a HiFi-GAN upsamples by transposed convolutions and has one plain convolution before the first.
+and each part is made of those it needs, copied as they are. Where to cut is found by what the nodes do, because names
+differ between exports: a HiFi-GAN upsamples by transposed convolutions and has one plain convolution before the first;
+what it takes is masked by multiplication; and the latents are where random noise is added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 # Field numbers of onnx.proto3.
 _MODEL_GRAPH: Final = 7
@@ -47,23 +49,30 @@ SPEAKER: Final = "sid"
 """Input of a voice with several speakers; its decoder may want it too."""
 
 
-class VitsHalves(Struct, frozen=True, kw_only=True):
-    """A voice as two ONNX models, or as one where there is no place to cut."""
+class VitsParts(Struct, frozen=True, kw_only=True):
+    """A voice as three ONNX models, or as fewer where there is no place to cut."""
 
     front: bytes
-    """Takes the inputs of the voice, gives ``durations`` and ``frames``."""
+    """Takes the inputs of the voice, gives ``durations`` and ``latents``."""
     durations: str
     """Output of the front, ``float32, (1, 1, symbols)``: how many frames each input symbol lasts."""
+    latents: str
+    """Output of the front, ``float32, (1, channels, frames)``: what the flow takes. The same as ``frames`` if there is
+    no flow, as ``audio`` if there is no decoder."""
     frames: str
-    """Output of the front and input of the decoder, ``float32, (1, channels, frames)``; the audio if there is none."""
+    """Output of the flow and input of the decoder, of the same shape."""
     audio: str
     """The samples, ``float32``, the last of its axes."""
+    flow: bytes | None = None
+    flow_takes_speaker: bool = False
+    mask: str | None = None
+    """Another input of the flow, ``float32, (1, 1, frames)``: 1 for each frame of the sentence."""
     decoder: bytes | None = None
     decoder_takes_speaker: bool = False
 
 
-def cut(model: bytes) -> VitsHalves:
-    """The halves of a VITS model.
+def cut(model: bytes) -> VitsParts:
+    """The parts of a VITS model.
 
     Raises:
         ValueError: These bytes are no ONNX model with one output and one ``Ceil`` node, by which VITS rounds durations.
@@ -77,15 +86,29 @@ def cut(model: bytes) -> VitsHalves:
         raise ValueError(f"a VITS graph has one Ceil node and one output, not {len(rounded)} and {len(graph.outputs)}")
     (durations,), (audio,) = rounded, graph.outputs
     frames = graph.decoder_input()
-    if frames is None or not (inputs := graph.inputs_of(audio, given=frames)) <= {SPEAKER}:
-        return VitsHalves(front=graph.part(audio, durations), durations=durations, frames=audio, audio=audio)
-    return VitsHalves(
+    if frames is None or not (inputs := graph.inputs_of(audio, given={frames})) <= {SPEAKER}:
+        return VitsParts(
+            front=graph.part(audio, durations), durations=durations, latents=audio, frames=audio, audio=audio
+        )
+    parts = VitsParts(
         front=graph.part(frames, durations),
         durations=durations,
+        latents=frames,
         frames=frames,
         audio=audio,
-        decoder=graph.part(audio, given=frames),
+        decoder=graph.part(audio, given={frames}),
         decoder_takes_speaker=SPEAKER in inputs,
+    )
+    if (found := graph.flow_inputs(frames, durations)) is None:
+        return parts
+    latents, mask = found
+    return replace(
+        parts,
+        front=graph.part(latents, durations),
+        latents=latents,
+        flow=graph.part(frames, given={latents, mask}),
+        flow_takes_speaker=SPEAKER in graph.inputs_of(frames, given={latents, mask}),
+        mask=mask,
     )
 
 
@@ -124,33 +147,52 @@ class _Graph:
             node = producers.get(node.inputs[0])
         return node.inputs[0] if node is not None and node.op_type == "Conv" else None
 
-    def inputs_of(self, *outputs: str, given: str | None = None) -> set[str]:
-        """The inputs of the model that these tensors come from, if another is given."""
+    def flow_inputs(self, frames: str, durations: str) -> tuple[str, str] | None:
+        """The latents and the mask that these frames come from; ``None`` where they come from something else too."""
+        before, _ = self._back_from([durations])
+        noise = [name for node in self._back_from([frames])[0] if node not in before for name in _noise(node)]
+        masked = next(node for node in self.nodes if frames in node.outputs)
+        if len(noise) != 1 or masked.op_type != "Mul":
+            return None
+        latents = noise[0]
+        while (node := next((node for node in self.nodes if latents in node.inputs), None)) is not None:
+            (latents,) = node.outputs
+            if node.op_type == "Add":
+                break
+            if node.op_type != "Mul":
+                return None
+        masks = {name for node in self.nodes if node.op_type == "Cast" for name in node.outputs}
+        mask = next((name for name in masked.inputs if name in masks), None)
+        if mask is None or not self.inputs_of(frames, given={latents, mask}) <= {SPEAKER}:
+            return None
+        return latents, mask
+
+    def inputs_of(self, *outputs: str, given: Collection[str] = ()) -> set[str]:
+        """The inputs of the model that these tensors come from, if others are given."""
         _, taken = self._back_from(outputs, given)
         return taken & self._inputs.keys()
 
-    def part(self, *outputs: str, given: str | None = None) -> bytes:
+    def part(self, *outputs: str, given: Collection[str] = ()) -> bytes:
         """A model with these outputs; it takes what this one takes, or ``given`` and what is wanted beside that."""
         nodes, taken = self._back_from(outputs, given)
-        new_inputs = [] if given is None else [_field(_GRAPH_INPUT, _float_tensor(given))]
         graph = [
             *self._rest_of_graph,
             *(node.field for node in nodes),
             *(field for name, field in self._weights.items() if name in taken),
-            *(field for name, field in self._inputs.items() if given is None or name in taken),
-            *new_inputs,
+            *(field for name, field in self._inputs.items() if not given or name in taken),
+            *(_field(_GRAPH_INPUT, _float_tensor(name)) for name in sorted(given)),
             *(_field(_GRAPH_OUTPUT, _float_tensor(name)) for name in outputs),
         ]
         return b"".join([*self._rest_of_model, _field(_MODEL_GRAPH, b"".join(graph))])
 
-    def _back_from(self, outputs: Iterable[str], given: str | None) -> tuple[list[_Node], set[str]]:
+    def _back_from(self, outputs: Iterable[str], given: Collection[str] = ()) -> tuple[list[_Node], set[str]]:
         """The nodes that some tensors come from, and the names of all that these take."""
         nodes: list[_Node] = []
         taken = set(outputs)
         for node in reversed(self.nodes):
             if not taken.isdisjoint(node.outputs):
                 nodes.append(node)
-                taken.update(name for name in node.inputs if name != given)
+                taken.update(name for name in node.inputs if name not in given)
         return nodes[::-1], taken
 
     def _read(self, graph: memoryview) -> None:
@@ -166,6 +208,10 @@ class _Graph:
                 self.outputs += _texts(content, _VALUE_NAME)
             elif number != _GRAPH_VALUE:  # types of the tensors in between, which can be inferred
                 self._rest_of_graph.append(field)
+
+
+def _noise(node: _Node) -> list[str]:
+    return node.outputs if node.op_type == "RandomNormalLike" else []
 
 
 def _taken(node: memoryview) -> list[str]:

@@ -52,9 +52,10 @@ VOICE = model(field(2, b"graph"), *ENCODER, *BEFORE_UPSAMPLING, *UPSAMPLING, *WE
 
 
 def test_the_front_ends_where_the_convolution_before_the_upsampling_begins() -> None:
-    halves = cut(VOICE)
-    assert (halves.durations, halves.frames, halves.audio) == ("lengths", "z", "audio")
-    assert halves.front == made(
+    parts = cut(VOICE)
+    assert (parts.durations, parts.latents, parts.frames, parts.audio) == ("lengths", "z", "z", "audio")
+    assert parts.flow is None
+    assert parts.front == made(
         field(2, b"graph"),
         *ENCODER,
         weight("encoder.w"),
@@ -66,9 +67,9 @@ def test_the_front_ends_where_the_convolution_before_the_upsampling_begins() -> 
 
 
 def test_the_decoder_goes_on_from_there_with_its_own_weights_and_shared_ones() -> None:
-    halves = cut(VOICE)
-    assert not halves.decoder_takes_speaker
-    assert halves.decoder == made(
+    parts = cut(VOICE)
+    assert not parts.decoder_takes_speaker
+    assert parts.decoder == made(
         field(2, b"graph"),
         *BEFORE_UPSAMPLING,
         *UPSAMPLING,
@@ -83,12 +84,12 @@ def test_the_decoder_goes_on_from_there_with_its_own_weights_and_shared_ones() -
 def test_a_decoder_that_is_told_the_speaker_keeps_that_input() -> None:
     speaker = node("Gather", "speakers.w sid", "who")
     before = node("Conv", "z before.w", "a"), node("Add", "a who", "b")
-    halves = cut(
+    parts = cut(
         model(*ENCODER, speaker, *before, *UPSAMPLING, *WEIGHTS, weight("speakers.w"), declared(11, "sid"), *ENDS)
     )
-    assert halves.frames == "z"
-    assert halves.decoder_takes_speaker
-    assert halves.decoder == made(
+    assert parts.frames == "z"
+    assert parts.decoder_takes_speaker
+    assert parts.decoder == made(
         speaker,
         *before,
         *UPSAMPLING,
@@ -100,13 +101,74 @@ def test_a_decoder_that_is_told_the_speaker_keeps_that_input() -> None:
     )
 
 
+FRONT = (
+    node("Conv", "input encoder.w", "hidden"),
+    node("RandomNormalLike", "hidden", "guess"),
+    node("Mul", "hidden guess", "guessed"),
+    node("Ceil", "guessed", "lengths"),
+    node("Cast", "lengths", "mask"),
+    node("RandomNormalLike", "hidden", "noise"),
+    node("Mul", "noise one", "loud"),
+    node("Add", "hidden loud", "latents"),
+)
+FLOW = node("Conv", "latents flow.w", "e"), node("Mul", "e mask", "f"), node("Sub", "f latents", "g")
+MASKED = node("Mul", "g mask", "z")
+FLOW_WEIGHTS = [*WEIGHTS, weight("flow.w")]
+
+
+@pytest.mark.parametrize("masked", [MASKED, node("Mul", "mask g", "z")])
+def test_the_flow_begins_where_noise_is_added(masked: bytes) -> None:
+    parts = cut(model(*FRONT, *FLOW, masked, *BEFORE_UPSAMPLING, *UPSAMPLING, *FLOW_WEIGHTS, *ENDS))
+    assert (parts.latents, parts.mask, parts.frames, parts.audio) == ("latents", "mask", "z", "audio")
+    assert parts.flow == made(
+        *FLOW,
+        masked,
+        weight("flow.w"),
+        float_tensor(11, "latents"),
+        float_tensor(11, "mask"),
+        float_tensor(12, "z"),
+    )
+    assert float_tensor(12, "latents") + float_tensor(12, "lengths") in parts.front
+    assert weight("flow.w") not in parts.front
+    assert parts.decoder is not None
+    assert weight("flow.w") not in parts.decoder
+    assert not parts.flow_takes_speaker
+
+
+def test_a_flow_that_is_told_the_speaker_keeps_that_input() -> None:
+    speaker = node("Gather", "speakers.w sid", "who"), node("Conv", "latents flow.w", "d"), node("Add", "d who", "e")
+    nodes = *FRONT, *speaker, *FLOW[1:], MASKED, *BEFORE_UPSAMPLING, *UPSAMPLING
+    parts = cut(model(*nodes, *FLOW_WEIGHTS, weight("speakers.w"), declared(11, "sid"), *ENDS))
+    assert parts.flow is not None
+    assert parts.flow_takes_speaker
+    assert not parts.decoder_takes_speaker
+
+
+@pytest.mark.parametrize(
+    ("front", "flow"),
+    [
+        pytest.param((*FRONT[:-1], node("Sub", "hidden loud", "latents")), (*FLOW, MASKED), id="noise is not added"),
+        pytest.param(FRONT, (*FLOW, node("Add", "g mask", "z")), id="frames are not masked"),
+        pytest.param(FRONT, (*FLOW, node("Mul", "g hidden", "z")), id="frames are masked with something else"),
+        pytest.param(
+            FRONT, (*FLOW, node("Mul", "g f", "z")), id="frames are multiplied with what comes from the noise"
+        ),
+    ],
+)
+def test_a_flow_that_cannot_be_told_stays_in_front(front: tuple[bytes, ...], flow: tuple[bytes, ...]) -> None:
+    parts = cut(model(*front, *flow, *BEFORE_UPSAMPLING, *UPSAMPLING, *FLOW_WEIGHTS, *ENDS))
+    assert parts.flow is None
+    assert parts.latents == parts.frames == "z"
+    assert weight("flow.w") in parts.front
+
+
 def test_what_a_branch_takes_from_outside_goes_along() -> None:
     branch = node("If", "c", "audio", inner=node("Mul", "c inner.w", "d") + declared(12, "d"))
     weights = [*WEIGHTS, weight("inner.w")]
-    halves = cut(model(*ENCODER, *BEFORE_UPSAMPLING, UPSAMPLING[0], branch, *weights, *ENDS))
-    assert halves.decoder is not None
-    assert weight("inner.w") in halves.decoder
-    assert weight("inner.w") not in halves.front
+    parts = cut(model(*ENCODER, *BEFORE_UPSAMPLING, UPSAMPLING[0], branch, *weights, *ENDS))
+    assert parts.decoder is not None
+    assert weight("inner.w") in parts.decoder
+    assert weight("inner.w") not in parts.front
 
 
 @pytest.mark.parametrize(
@@ -118,10 +180,10 @@ def test_what_a_branch_takes_from_outside_goes_along() -> None:
     ],
 )
 def test_a_voice_that_cannot_be_cut_stays_whole(decoder: list[bytes]) -> None:
-    halves = cut(model(*ENCODER, *decoder, *WEIGHTS, *ENDS))
-    assert halves.decoder is None
-    assert halves.frames == halves.audio == "audio"
-    assert float_tensor(12, "audio") + float_tensor(12, "lengths") in halves.front
+    parts = cut(model(*ENCODER, *decoder, *WEIGHTS, *ENDS))
+    assert parts.decoder is None
+    assert parts.frames == parts.audio == "audio"
+    assert float_tensor(12, "audio") + float_tensor(12, "lengths") in parts.front
 
 
 @pytest.mark.parametrize("nodes", [[], ["Mul"], ["Ceil", "Ceil"]])
