@@ -16,7 +16,6 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,9 +25,9 @@ import structlog
 from numpy.typing import NDArray
 
 from engines.base import Lanes, TtsJob
-from engines.onnx_session import OnnxSession
 from engines.vits_decoder import Frames, VitsDecoder, VitsStage
-from engines.vits_graph import SPEAKER, cut
+from engines.vits_graph import SPEAKER
+from engines.vits_network import VitsNetwork, open_graph
 from engines.word_alignment import WordAligner, is_sound
 from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
@@ -43,6 +42,7 @@ _MAX_PHONEMES: Final = 500
 """About 40 s. Longer sentences are cut between words: a VITS encoder's memory grows with the square of its input."""
 _UNSPEAKABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|\[\[|\]\]")
 """What espeak-ng cannot take, and the brackets by which Piper would take text for phonemes."""
+_CONFIG_SUFFIX: Final = ".onnx.json"
 _START, _END, _PAD = "^", "$", "_"
 """Names of the symbols around a sentence and after each phoneme."""
 _EXAMPLE: Final = "1 2 3 4 5 6 7 8 9"
@@ -60,23 +60,32 @@ class PiperTts:
         cuda: Compute on the first CUDA device; needs ``onnxruntime-gpu``.
         threads: Threads one synthesis computes with.
         workers: Syntheses at once. espeak-ng is not thread-safe, but piper-tts holds a lock around it.
+        network: What computes instead of the ``.onnx`` file, which the folder need not have then.
 
     Raises:
         SpeechError: ``missing_extra`` without piper-tts, ``model_corrupt``, or ``invalid_setting`` without CUDA.
     """
 
-    def __init__(self, model_dir: Path, *, cuda: bool = False, threads: int = 1, workers: int = 2) -> None:
+    def __init__(
+        self,
+        model_dir: Path,
+        *,
+        cuda: bool = False,
+        threads: int = 1,
+        workers: int = 2,
+        network: VitsNetwork | None = None,
+    ) -> None:
         self.lanes = Lanes(workers)
         piper = _import_piper()
-        path = _graph_path(model_dir)
         self.voices = (read_voice(model_dir),)
-        config = msgspec.json.decode(path.with_name(path.name + ".json").read_bytes())
+        path = _config_path(model_dir)
+        config = msgspec.json.decode(path.read_bytes())
         try:
-            parts = cut(path.read_bytes())
-            session = partial(OnnxSession, threads=threads, cuda=cuda)
-            self._front = session(parts.front)
+            parts = network or open_graph(path.with_suffix("").read_bytes(), threads=threads, cuda=cuda)
+            self._front = parts.front
             self._front_outputs = (parts.latents, parts.durations)
-            self._piper: PiperVoice = piper.PiperVoice(self._front.raw, piper.PiperConfig.from_dict(config))
+            # It is asked for phonemes only, and has no network to ask for more.
+            self._piper: PiperVoice = piper.PiperVoice(None, piper.PiperConfig.from_dict(config))
             self._decoder: VitsDecoder | None = None
             example, _ = self._latents(self._example(), speed=1.0, noise=0.0)
             if parts.decoder is None:
@@ -85,7 +94,7 @@ class PiperTts:
                 flow = None
                 if parts.flow is not None:
                     flow = VitsStage(
-                        session(parts.flow),
+                        parts.flow,
                         taken=parts.latents,
                         made=parts.frames,
                         mask=parts.mask,
@@ -93,14 +102,14 @@ class PiperTts:
                         example=example,
                     )
                 decoder = VitsStage(
-                    session(parts.decoder),
+                    parts.decoder,
                     taken=parts.frames,
                     made=parts.audio,
                     speaker=self._speaker() if parts.decoder_takes_speaker else {},
                     example=example if flow is None else flow.run(example),
                 )
                 self._decoder = VitsDecoder(decoder, flow)
-        except ValueError:
+        except (OSError, ValueError):
             raise _corrupt(model_dir) from None
         peak = max(float(np.abs(samples).max()) for samples in self._audio(example))
         self.gain: Final = _EXAMPLE_PEAK / max(peak, 1e-8)
@@ -204,14 +213,15 @@ def read_voice(model_dir: Path) -> Voice:
     Raises:
         SpeechError: ``model_corrupt``.
     """
-    path = _graph_path(model_dir)
+    path = _config_path(model_dir)
     try:
-        config = msgspec.json.decode(path.with_name(path.name + ".json").read_bytes(), type=_VoiceFile)
+        config = msgspec.json.decode(path.read_bytes(), type=_VoiceFile)
     except (OSError, msgspec.DecodeError):
         raise _corrupt(model_dir) from None
-    language, _, rest = path.stem.partition("-")
+    name = path.name.removesuffix(_CONFIG_SUFFIX)
+    language, _, rest = name.partition("-")
     return Voice(
-        id=path.stem,
+        id=name,
         model=model_dir.name,
         language=language.replace("_", "-"),
         sample_rate_hz=config.audio.sample_rate,
@@ -237,11 +247,11 @@ def _import_piper() -> Any:  # noqa: ANN401 (a module; piper's own types are use
     return piper
 
 
-def _graph_path(model_dir: Path) -> Path:
-    graphs = list(model_dir.glob("*.onnx"))
-    if len(graphs) != 1:
+def _config_path(model_dir: Path) -> Path:
+    configs = list(model_dir.glob(f"*{_CONFIG_SUFFIX}"))
+    if len(configs) != 1:
         raise _corrupt(model_dir)
-    return graphs[0]
+    return configs[0]
 
 
 def _corrupt(model_dir: Path) -> SpeechError:

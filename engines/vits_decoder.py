@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.onnx_session import OnnxSession
+from engines.vits_network import NetworkPart
 from schemas.audio import Samples
 
 _FIRST_WINDOW_FRAMES: Final = 16
@@ -51,7 +51,7 @@ class VitsStage:
 
     def __init__(
         self,
-        session: OnnxSession,
+        session: NetworkPart,
         *,
         taken: str,
         made: str,

@@ -275,15 +275,12 @@ class TestRefusal:
             PiperTts(folder)
         assert raised.value.code is ErrorCode.MISSING_EXTRA
 
-    @pytest.mark.parametrize("damage", ["no graph", "two graphs", "no configuration", "broken configuration"])
+    @pytest.mark.parametrize("damage", ["two voices", "no configuration", "broken configuration"])
     def test_a_folder_that_is_no_voice_is_corrupt(self, folder: Path, damage: str) -> None:
-        graph = folder / "xx_YY-nobody-low.onnx"
         config = folder / "xx_YY-nobody-low.onnx.json"
         match damage:
-            case "no graph":
-                graph.unlink()
-            case "two graphs":
-                (folder / "second.onnx").write_bytes(b"")
+            case "two voices":
+                (folder / "second.onnx.json").write_bytes(config.read_bytes())
             case "no configuration":
                 config.unlink()
             case _:
@@ -293,8 +290,11 @@ class TestRefusal:
         assert raised.value.code is ErrorCode.MODEL_CORRUPT
         assert str(folder.parent) not in raised.value.message
 
-    def test_a_graph_that_is_no_vits_model_is_corrupt(self, folder: Path) -> None:
+    @pytest.mark.parametrize("there", [True, False])
+    def test_a_graph_that_is_no_vits_model_or_is_not_there_is_corrupt(self, folder: Path, *, there: bool) -> None:
         pytest.importorskip("piper")
+        if not there:
+            (folder / "xx_YY-nobody-low.onnx").unlink()
         with pytest.raises(SpeechError) as raised:
             PiperTts(folder)
         assert raised.value.code is ErrorCode.MODEL_CORRUPT
