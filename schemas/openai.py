@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from schemas.audio import AudioFormat
 from schemas.models import ModelKind
+from schemas.transcripts import Hotwords
 
 SPEECH_RATE_HZ: Final = 24_000
 """What ``response_format=pcm`` means in the OpenAI API; the other formats have the same rate."""
@@ -51,10 +52,10 @@ class TranscriptionForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     timestamp_granularities: tuple[Literal["word", "segment"], ...] = ()
     """For ``verbose_json``; segments are its default."""
     stream: bool = False
-    keywords: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    keywords: Hotwords = ()
     """Words to favour."""
     chunking_strategy: Literal["auto"] | None = None
-    """``auto`` leaves out silence before recognition."""
+    """``auto`` leaves out silence, and recognises what is longer than 30 s in pieces cut at silences."""
 
 
 class TranslationForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

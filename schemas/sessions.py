@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorInfo
-from schemas.transcripts import Word
+from schemas.transcripts import Hotwords, Word
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 RateHz = Annotated[int, Meta(ge=8_000, le=48_000)]
@@ -64,7 +64,7 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The recognition model; ``None`` is the server's default."""
     prompt: Annotated[str, Meta(max_length=2_000)] | None = None
     """Text that primes recognition: what was said before, or how it is to be written."""
-    hotwords: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=50)] = ()
+    hotwords: Hotwords = ()
     """Names and terms that the user is likely to say."""
     input_rate_hz: RateHz = SESSION_RATE_HZ
     """Rate of the 16-bit mono PCM the client sends."""

@@ -15,7 +15,7 @@ from schemas.errors import ErrorInfo
 from schemas.events import MAX_SAY_CHARS
 from schemas.sessions import AgentTurn, SessionSettings, SpeechStatus, UserTurn
 from schemas.speech import Voice
-from schemas.transcripts import AsrTask, LanguageGuess, Segment, Word
+from schemas.transcripts import AsrTask, Hotwords, LanguageGuess, Segment, Word
 
 MAX_SYNTHESIZE_CHARS = 20_000
 SessionId = Annotated[str, Meta(min_length=1, max_length=64, description="From open_session.")]
@@ -59,12 +59,19 @@ class TranscribeInput(AudioInput, frozen=True, kw_only=True):
         Annotated[str, Meta(max_length=2_000)] | None,
         Meta(description="Text that could come before the speech, with names and terms to expect."),
     ] = None
-    hotwords: Annotated[tuple[str, ...], Meta(max_length=100, description="Words to favour.")] = ()
+    hotwords: Annotated[Hotwords, Meta(description="Words to favour.")] = ()
     word_times: Annotated[bool, Meta(description="Also return when each word was said.")] = False
     beam_size: Annotated[int, Meta(ge=1, le=10, description="1 is greedy and fastest.")] = 5
     temperature: Annotated[
         float, Meta(ge=0.0, le=1.0, description="Randomness of decoding. 0 is raised only where decoding fails.")
     ] = 0.0
+    whole: Annotated[
+        bool,
+        Meta(
+            description="Decode up to ten minutes in one go, as faster-whisper does. Otherwise a recording of more than "
+            "30 s is cut at silences and recognised piece by piece."
+        ),
+    ] = False
     model: Annotated[str | None, Meta(description="The recognition model; the server's default when left out.")] = None
 
 

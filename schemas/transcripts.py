@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+from unicodedata import east_asian_width
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Hotwords = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=50)]
+"""Words to favour. Whisper reads about 220 tokens of them, and of a prompt what they leave room for: some 50 names."""
 
 
 class AsrTask(StrEnum):
@@ -62,6 +67,24 @@ class Transcript(Struct, frozen=True):
     def words(self) -> tuple[Word, ...]:
         """The words of all segments; empty unless word times were asked for."""
         return tuple(word for segment in self.segments for word in segment.words)
+
+
+class Progress(Struct, frozen=True):
+    """How far recognition of a recording has come."""
+
+    done_s: float
+    """Seconds of audio that are finished."""
+
+
+def continuation(text: str, segment_text: str) -> str:
+    """What a segment adds to the text of those before it.
+
+    Most languages have a space between segments, those of wide characters have none unless the engine gives one.
+    """
+    if not text:
+        return segment_text.lstrip()
+    is_spaced = segment_text[:1].isspace() or east_asian_width(segment_text[:1] or " ") in {"W", "F"}
+    return segment_text if is_spaced else f" {segment_text}"
 
 
 class LanguageGuess(Struct, frozen=True):

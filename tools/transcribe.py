@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from engines.base import AsrOptions
+from engines.long_audio import transcribe_file
 from schemas.models import ModelKind
 from schemas.tools import ToolAnnotations, ToolProgress, ToolSegment, TranscribeInput, TranscribeOutput
-from schemas.transcripts import Segment, Transcript
+from schemas.transcripts import Progress, Segment, Transcript
 from tools.audio_argument import decoded_audio
 from tools.tool import Tool, ToolContext
 
@@ -26,12 +27,15 @@ async def _transcribe(context: ToolContext, arguments: TranscribeInput) -> Trans
         word_times=arguments.word_times,
     )
     transcript: Transcript | None = None
-    async with context.host.transcribe_stream(audio.samples, options, model=model, deadline_s=deadline_s) as results:
+    async with transcribe_file(
+        context.host, audio.samples, options, model=model, deadline_s=deadline_s, whole=arguments.whole
+    ) as results:
         async for result in results:
             match result:
                 case Segment():
                     await context.emit(ToolSegment(segment=result))
-                    await context.emit(ToolProgress(done_s=result.end_s, total_s=audio.duration_s))
+                case Progress(done_s=done_s):
+                    await context.emit(ToolProgress(done_s=done_s, total_s=audio.duration_s))
                 case Transcript():
                     transcript = result
     assert transcript is not None  # the last of the results

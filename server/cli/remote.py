@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from schemas.errors import ErrorCode, SpeechError
-from server.errors import ErrorBody
+from server.errors import ErrorBody, ErrorDetail
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _TIMEOUT_S: Final = 600.0
@@ -45,4 +45,25 @@ async def raise_for_error(response: httpx.Response) -> None:
         raise SpeechError(
             ErrorCode.INTERNAL, f"The server answered with status {response.status_code}. Is it an Antiphon server?"
         ) from error
-    raise SpeechError(detail.code, detail.message, param=detail.param, retry_after_s=detail.retry_after_s)
+    raise _failure(detail)
+
+
+async def events(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:
+    """Name and data of each server-sent event of an Antiphon server, which writes the data on one line.
+
+    Raises:
+        SpeechError: What an ``error`` event says.
+    """
+    name = ""
+    async for line in response.aiter_lines():
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data" and name == "error":
+            raise _failure(msgspec.json.decode(value, type=ErrorBody).error)
+        elif field == "data":
+            yield name, value
+
+
+def _failure(detail: ErrorDetail) -> SpeechError:
+    return SpeechError(detail.code, detail.message, param=detail.param, retry_after_s=detail.retry_after_s)

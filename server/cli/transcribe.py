@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import anyio
 import click
@@ -13,19 +14,21 @@ import httpx
 import msgspec
 from msgspec import Struct
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
 from rich.text import Text
 from rich_click import RichCommand
 
 from engines.base import AsrOptions
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
+from engines.long_audio import transcribe_file
 from schemas.errors import ErrorCode, ErrorInfo, SpeechError
-from schemas.openai import TranscriptionVerbose
-from schemas.transcripts import AsrTask, Segment, Transcript, Word
+from schemas.tools import ToolProgress, TranscribeInput, TranscribeOutput
+from schemas.transcripts import AsrTask, Progress, Segment, Transcript
 from server import speech_engines
 from server.cli import event_loop
-from server.cli.remote import raise_for_error, remote_server
+from server.cli.remote import events, raise_for_error, remote_server
 from server.cli.settings_options import settings_from, settings_options
 from server.settings import Settings
 from server.subtitles import srt, vtt
@@ -42,6 +45,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     model: str | None
     prompt: str | None
     words: bool
+    whole: bool
 
 
 class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,6 +77,7 @@ class Transcriber(Protocol):
 @click.option("--model", metavar="NAME", help="See: antiphon models list. The default when left out.")
 @click.option("--prompt", metavar="TEXT", help="Names and terms to expect.")
 @click.option("--words", is_flag=True, help="With json: also when each word was said.")
+@click.option("--whole", is_flag=True, help="Do not cut recordings of 30 s to ten minutes at silences.")
 @click.option(
     "--format",
     "fmt",
@@ -94,6 +99,7 @@ def transcribe(
     model: str | None,
     prompt: str | None,
     words: bool,
+    whole: bool,
     fmt: str,
     url: str | None,
     config: Path | None,
@@ -104,7 +110,7 @@ def transcribe(
     The models run in this process, unless --url names a server. Exit status 1 if any file failed.
     """
     settings = settings_from(config, flags).settings
-    wish = Wish(task=AsrTask(task), language=language, model=model, prompt=prompt, words=words)
+    wish = Wish(task=AsrTask(task), language=language, model=model, prompt=prompt, words=words, whole=whole)
     failed = event_loop.run(_transcribe_all, files, wish, fmt, url, settings)
     context.exit(1 if failed else 0)
 
@@ -115,7 +121,7 @@ async def _transcribe_all(files: Sequence[Path], wish: Wish, fmt: str, url: str 
     console = Console(stderr=True, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     async with _transcriber(wish, url, settings) as transcriber:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        with ProgressBar(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             for file in files:
                 bar = progress.add_task(file.name, total=1.0)
                 result = await _transcribe_one(transcriber, file, _updater(progress, bar))
@@ -139,7 +145,7 @@ async def _transcribe_one(transcriber: Transcriber, file: Path, on_progress: OnP
         return Result(file=str(file), error=error.info)
 
 
-def _updater(progress: Progress, bar: Any) -> OnProgress:  # noqa: ANN401  rich's TaskID is a NewType without a home
+def _updater(progress: ProgressBar, bar: Any) -> OnProgress:  # noqa: ANN401  rich's TaskID is a NewType without a home
     def update(done: float) -> None:
         progress.update(bar, completed=done)
 
@@ -177,11 +183,13 @@ class _Local:
         wish = self._wish
         options = AsrOptions(task=wish.task, language=wish.language, prompt=wish.prompt, word_times=wish.words)
         transcript: Transcript | None = None
-        async with self._host.transcribe_stream(audio.samples, options, model=wish.model) as results:
+        async with transcribe_file(self._host, audio.samples, options, model=wish.model, whole=wish.whole) as results:
             async for result in results:
                 match result:
-                    case Segment(end_s=end_s):
-                        on_progress(end_s / audio.duration_s)
+                    case Segment():
+                        pass
+                    case Progress(done_s=done_s):
+                        on_progress(done_s / audio.duration_s)
                     case Transcript():
                         transcript = result
         assert transcript is not None, "a stream of segments ends with the transcript"
@@ -191,45 +199,39 @@ class _Local:
 class _Remote:
     """A server."""
 
-    _PATHS: Final = {
-        AsrTask.TRANSCRIBE: "/v1/audio/transcriptions",
-        AsrTask.TRANSLATE: "/v1/audio/translations",
-    }
-
     def __init__(self, client: httpx.AsyncClient, wish: Wish) -> None:
         self._client = client
         self._wish = wish
 
     async def transcribe(self, name: str, recording: bytes, on_progress: OnProgress) -> Transcript:  # noqa: ARG002
         wish = self._wish
-        form: dict[str, str | list[str]] = {"response_format": "verbose_json"}
-        optional = {"model": wish.model, "language": wish.language, "prompt": wish.prompt}
-        form |= {key: value for key, value in optional.items() if value is not None}
-        if wish.words:
-            form["timestamp_granularities[]"] = ["segment", "word"]
-        response = await self._client.post(
-            self._PATHS[wish.task], data=form, files={"file": (name, recording, "application/octet-stream")}
+        arguments = TranscribeInput(
+            audio=base64.b64encode(recording).decode(),
+            language=wish.language,
+            task=wish.task,
+            model=wish.model,
+            prompt=wish.prompt,
+            word_times=wish.words,
+            whole=wish.whole,
         )
-        await raise_for_error(response)
-        return _transcript(msgspec.json.decode(response.content, type=TranscriptionVerbose))
-
-
-def _transcript(verbose: TranscriptionVerbose) -> Transcript:
-    words = tuple(Word(word.word, word.start, word.end, 1.0) for word in verbose.words or ())
-    segments = tuple(
-        Segment(
-            id=segment.id,
-            text=segment.text,
-            start_s=segment.start,
-            end_s=segment.end,
-            avg_logprob=segment.avg_logprob,
-            compression_ratio=segment.compression_ratio,
-            no_speech_prob=segment.no_speech_prob,
-            temperature=segment.temperature,
-            seek=segment.seek,
-            tokens=segment.tokens,
-            words=tuple(word for word in words if segment.start <= word.start_s < segment.end),
+        request = self._client.stream(
+            "POST",
+            "/v1/tools/transcribe",
+            content=msgspec.json.encode(arguments),
+            headers={"Content-Type": "application/json", "Accept": "text/event-stream"},
         )
-        for segment in verbose.segments or ()
-    )
-    return Transcript(verbose.text, verbose.language, 1.0, verbose.duration, segments)
+        async with request as response:
+            await raise_for_error(response)
+            async for kind, data in events(response):
+                match kind:
+                    case "progress":
+                        progress = msgspec.json.decode(data, type=ToolProgress)
+                        on_progress(progress.done_s / (progress.total_s or progress.done_s or 1.0))
+                    case "result":
+                        found = msgspec.json.decode(data, type=TranscribeOutput)
+                        return Transcript(
+                            found.text, found.language, found.language_probability, found.duration_s, found.segments
+                        )
+                    case _:
+                        pass
+        raise SpeechError(ErrorCode.INTERNAL, "The server broke off. Is it still running?")

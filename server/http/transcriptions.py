@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import MappingProxyType
 from typing import Final
-from unicodedata import east_asian_width
 
 import anyio
 import msgspec
@@ -17,6 +16,7 @@ from litestar.types import ASGIApp
 from engines.base import AsrOptions
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
+from engines.long_audio import transcribe_file, transcript_of_file
 from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.openai import (
@@ -34,7 +34,7 @@ from schemas.openai import (
     VerboseSegment,
     VerboseWord,
 )
-from schemas.transcripts import AsrTask, Segment, Transcript, language_code
+from schemas.transcripts import AsrTask, Progress, Segment, Transcript, continuation, language_code
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import MULTIPART, documented, form_body
 from server.http.streams import as_asgi, event_stream, streamed, until_disconnected
@@ -89,20 +89,22 @@ async def create_transcription(
             hotwords=form.keywords,
             temperature=form.temperature,
             word_times="word" in form.timestamp_granularities,
-            vad_filter=form.chunking_strategy == "auto",
+            vad_filter=not whole,
         )
 
+    whole = form.chunking_strategy is None
     deadline_s = anyio.current_time() + settings.limits.request_timeout_s
     samples, options = await until_disconnected(request.receive, decoded)
     if form.stream:
         return streamed(
-            lambda: host.transcribe_stream(samples, options, model=model, deadline_s=deadline_s),
+            lambda: transcribe_file(host, samples, options, model=model, deadline_s=deadline_s, whole=whole),
             lambda results: event_stream(
                 _events(results, segments=form.response_format == "verbose_json"), drain_s=settings.server.drain_s
             ),
         )
     transcript = await until_disconnected(
-        request.receive, lambda: host.transcribe(samples, options, model=model, deadline_s=deadline_s)
+        request.receive,
+        lambda: transcript_of_file(host, samples, options, model=model, deadline_s=deadline_s, whole=whole),
     )
     granularities = frozenset(form.timestamp_granularities or ("segment",))
     return as_asgi(_response(transcript, form.response_format, AsrTask.TRANSCRIBE, granularities), request)
@@ -131,7 +133,7 @@ async def create_translation(
     async def translated() -> Transcript:
         audio = await decoder.decode(upload)
         options = AsrOptions(task=AsrTask.TRANSLATE, prompt=form.prompt, temperature=form.temperature)
-        return await host.transcribe(audio.samples, options, model=model, deadline_s=deadline_s)
+        return await transcript_of_file(host, audio.samples, options, model=model, deadline_s=deadline_s, whole=True)
 
     deadline_s = anyio.current_time() + settings.limits.request_timeout_s
     transcript = await until_disconnected(request.receive, translated)
@@ -223,30 +225,24 @@ def _verbose(transcript: Transcript, task: AsrTask, granularities: frozenset[str
 
 
 async def _events(
-    results: AsyncIterator[Segment | Transcript], *, segments: bool
+    results: AsyncIterator[Segment | Progress | Transcript], *, segments: bool
 ) -> AsyncGenerator[TranscriptDelta | TranscriptSegment | TranscriptDone]:
     """Deltas that, joined, are exactly the final text."""
     sent = ""
     async for result in results:
         match result:
             case Segment(text=text):
-                delta = _delta(sent, text)
+                delta = continuation(sent, text)
                 sent += delta
                 yield TranscriptDelta(delta=delta)
                 if segments:
                     yield TranscriptSegment(
                         id=f"seg_{result.id}", start=result.start_s, end=result.end_s, text=text.strip()
                     )
+            case Progress():  # OpenAI's streams have no event for it.
+                pass
             case Transcript(text=text):
                 yield TranscriptDone(text=text, languages=_languages(result), usage=_usage(result))
-
-
-def _delta(sent: str, text: str) -> str:
-    if not sent:
-        return text.lstrip()
-    # Most languages have a space between segments, those of wide characters have none unless the engine gives one.
-    is_spaced = text[:1].isspace() or east_asian_width(text[:1] or " ") in {"W", "F"}
-    return text if is_spaced else f" {text}"
 
 
 ROUTES: Final = (create_transcription, create_translation)

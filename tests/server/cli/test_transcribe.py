@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import respx
 from click.testing import CliRunner, Result
@@ -16,6 +18,8 @@ from engines.host import EngineHost
 from engines.spec import HostSettings
 from engines.tones import encode_word
 from schemas.audio import AudioFormat
+from schemas.tools import ToolProgress, TranscribeInput, TranscribeOutput
+from schemas.transcripts import Segment, Word
 from server import speech_engines
 from server.cli.main import antiphon
 from server.settings import Settings
@@ -96,73 +100,92 @@ def test_an_unknown_model_is_named(run: Run, recording: Path) -> None:
     assert "fake-asr" in result.stderr
 
 
-VERBOSE: dict[str, Any] = {
-    "task": "transcribe",
-    "language": "en",
-    "duration": 0.32,
-    "text": "hello.",
-    "usage": {"type": "duration", "seconds": 0.32},
-    "segments": [
-        {
-            "id": 0,
-            "seek": 0,
-            "start": 0.0,
-            "end": 0.3,
-            "text": " hello.",
-            "tokens": [],
-            "temperature": 0.0,
-            "avg_logprob": 0.0,
-            "compression_ratio": 1.0,
-            "no_speech_prob": 0.0,
-        }
-    ],
-    "words": [{"word": "hello.", "start": 0.0, "end": 0.3}],
-}
+TRANSCRIPT = TranscribeOutput(
+    text="hello.",
+    language="en",
+    language_probability=0.9,
+    duration_s=0.32,
+    segments=(Segment(1, " hello.", 0.0, 0.3, -0.1, 1.0, 0.0, words=(Word("hello.", 0.0, 0.3, 0.8),)),),
+    words=(Word("hello.", 0.0, 0.3, 0.8),),
+    model="whisper-base",
+)
+TOOL_URL = "http://speech.test/v1/tools/transcribe"
+
+
+def stream(*events: tuple[str, Any]) -> str:
+    """Server-sent events."""
+    return "".join(f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n" for name, data in events)
 
 
 @respx.mock
 def test_a_server_can_do_it(run: Run, recording: Path) -> None:
-    route = respx.post("http://speech.test/v1/audio/transcriptions").respond(json=VERBOSE)
-    options = ("--language", "en", "--words", "--model", "whisper-base", "--prompt", "Hi", "--json")
+    text = stream(("progress", ToolProgress(done_s=0.3, total_s=0.32)), ("result", TRANSCRIPT))
+    route = respx.post(TOOL_URL).respond(text=text, content_type="text/event-stream")
+    options = ("--language", "en", "--words", "--model", "whisper-base", "--prompt", "Hi", "--whole", "--json")
     result = run(str(recording), "--url", "http://speech.test/v1/", *options)
     assert result.exit_code == 0, result.output
     transcript = json.loads(result.stdout)["transcript"]
     assert transcript["segments"][0]["words"][0]["text"] == "hello."
-    sent = route.calls.last.request.read()
-    assert b'name="language"\r\n\r\nen' in sent
-    assert b'name="timestamp_granularities[]"\r\n\r\nword' in sent
-    assert recording.read_bytes() in sent
+    sent = msgspec.json.decode(route.calls.last.request.read(), type=TranscribeInput)
+    assert sent == TranscribeInput(
+        audio=base64.b64encode(recording.read_bytes()).decode(),
+        language="en",
+        model="whisper-base",
+        prompt="Hi",
+        word_times=True,
+        whole=True,
+    )
 
 
 @respx.mock
 def test_a_server_translates(run: Run, recording: Path) -> None:
-    respx.post("http://speech.test/v1/audio/translations").respond(json=VERBOSE | {"task": "translate"})
+    route = respx.post(TOOL_URL).respond(text=stream(("result", TRANSCRIPT)))
     assert run(str(recording), "--url", "http://speech.test", "--task", "translate").stdout == "hello.\n"
+    assert json.loads(route.calls.last.request.read())["task"] == "translate"
 
 
-@respx.mock
-def test_the_error_of_a_server_is_shown(run: Run, recording: Path) -> None:
-    error = {
+ERROR = {
+    "error": {
         "message": "The upload is damaged.",
         "type": "invalid_request_error",
         "param": None,
         "code": "invalid_audio",
         "retryable": False,
     }
-    respx.post("http://speech.test/v1/audio/transcriptions").respond(422, json={"error": error})
+}
+
+
+@respx.mock
+def test_the_error_of_a_server_is_shown(run: Run, recording: Path) -> None:
+    respx.post(TOOL_URL).respond(422, json=ERROR)
     result = run(str(recording), "--url", "http://speech.test")
     assert (result.exit_code, result.stderr) == (1, f"{recording}: The upload is damaged.\n")
 
 
 @respx.mock
+def test_an_error_in_the_middle_of_a_servers_answer_is_shown(run: Run, recording: Path) -> None:
+    respx.post(TOOL_URL).respond(text=stream(("progress", ToolProgress(done_s=0.1)), ("error", ERROR)))
+    result = run(str(recording), "--url", "http://speech.test")
+    assert (result.exit_code, result.stderr) == (1, f"{recording}: The upload is damaged.\n")
+
+
+@respx.mock
+def test_a_server_that_breaks_off_is_an_error(run: Run, recording: Path) -> None:
+    respx.post(TOOL_URL).respond(text=": ping\n\n")
+    result = run(str(recording), "--url", "http://speech.test")
+    assert result.exit_code == 1
+    assert "broke off" in result.stderr
+
+
+@respx.mock
 def test_another_kind_of_server_is_recognised(run: Run, recording: Path) -> None:
-    respx.post("http://speech.test/v1/audio/transcriptions").respond(404, text="<html>")
+    respx.post(TOOL_URL).respond(404, text="<html>")
     assert "status 404. Is it an Antiphon server?" in run(str(recording), "--url", "http://speech.test").stderr
 
 
 @respx.mock
 def test_a_server_that_does_not_answer_is_named(run: Run, recording: Path) -> None:
-    respx.post("http://speech.test/v1/audio/transcriptions").mock(side_effect=httpx.ConnectError("refused"))
+    respx.post(TOOL_URL).mock(side_effect=httpx.ConnectError("refused"))
     result = run(str(recording), "--url", "http://speech.test")
     assert result.exit_code == 1
     assert "antiphon serve" in result.stderr

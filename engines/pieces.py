@@ -1,0 +1,78 @@
+"""Where to cut a long recording: at silences, into pieces that fit the window of recognition.
+
+Pure: scores of voice activity in, places out. A piece begins just before speech and ends just after it; a pause of
+:data:`_MAX_PAUSE_FRAMES` ends it, because Whisper invents words in long silence; within shorter pauses the longest of
+its second half does, so that pieces keep enough context.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES
+
+_FRAMES_PER_S: Final = SESSION_RATE_HZ / VAD_FRAME_SAMPLES
+MAX_PIECE_FRAMES: Final = int(30 * _FRAMES_PER_S)
+"""30 s: what Whisper hears at once."""
+_SPEECH: Final = 0.5
+_SILENCE: Final = 0.35
+"""Silero's own thresholds: what is in between goes on as it began."""
+_PAD_FRAMES: Final = int(0.4 * _FRAMES_PER_S)
+"""Kept around speech: soft beginnings and ends score low. As faster-whisper pads."""
+_MAX_PAUSE_FRAMES: Final = int(3 * _FRAMES_PER_S)
+
+
+class Cut(Struct, frozen=True):
+    """The next piece, in frames of 32 ms from where the scores begin."""
+
+    start: int
+    end: int
+    """``start`` where there is no speech at all."""
+    resume: int
+    """From where to go on. All before it is done with."""
+
+
+def next_piece(scores: NDArray[np.float32], *, is_end: bool) -> Cut | None:
+    """The first piece of what these frames hold.
+
+    Args:
+        scores: Probabilities of speech, ``float32, (n,)``, from where the last piece ended.
+        is_end: Whether the recording ends with them.
+
+    Returns:
+        ``None`` if more scores are needed to tell.
+    """
+    spoken = np.flatnonzero(scores >= _SPEECH)
+    if not len(spoken):
+        # What comes next may begin softly.
+        silent = len(scores) if is_end else max(0, len(scores) - _PAD_FRAMES)
+        return Cut(silent, silent, silent) if silent or is_end else None
+    start = max(0, int(spoken[0]) - _PAD_FRAMES)
+    window = scores[start : start + MAX_PIECE_FRAMES]
+    spoken = spoken[spoken < start + len(window)]
+    pauses = np.flatnonzero(np.diff(spoken) - 1 > _MAX_PAUSE_FRAMES)
+    if len(pauses):
+        end = int(spoken[pauses[0]]) + 1 + _PAD_FRAMES
+        return Cut(start, end, end)
+    if len(window) < MAX_PIECE_FRAMES and not is_end:
+        return None
+    if start + len(window) < len(scores) or not is_end:
+        end = start + _quietest(window)
+        return Cut(start, end, end)
+    return Cut(start, min(len(scores), int(spoken[-1]) + 1 + _PAD_FRAMES), len(scores))
+
+
+def _quietest(window: NDArray[np.float32]) -> int:
+    """The middle of the longest silence in the second half; without one, the frame most like silence."""
+    half = len(window) // 2
+    later = window[half:]
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], later < _SILENCE, [False]))))
+    starts, ends = edges[::2], edges[1::2]
+    if not len(starts):
+        return half + int(later.argmin())
+    longest = int((ends - starts).argmax())
+    return half + int(starts[longest] + ends[longest] + 1) // 2
