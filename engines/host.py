@@ -9,10 +9,12 @@ Engines are loaded when they are first used, once, and unloaded when they have b
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from itertools import accumulate, pairwise
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
+from typing import Final, Self, cast
 
 import anyio
 import numpy as np
@@ -23,30 +25,20 @@ from numpy.typing import NDArray
 from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TtsJob, TurnDetector, Vad, VadState
 from engines.memory import give_back_freed_memory
 from engines.names import quoted, some
-from engines.scheduler import Priority, Scheduler, SchedulerStats
-from engines.slot import EngineSlot
+from engines.scheduler import Priority, SchedulerStats, Terms
+from engines.slots import EngineSlots
 from engines.spec import EngineSpec, HostSettings
-from engines.voicebook import VoiceBook
-from schemas.audio import SESSION_RATE_HZ, Samples
+from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind, ModelStatus
 from schemas.speech import SpeechChunk, Voice
 from schemas.transcripts import LanguageGuess, Segment, Transcript, language_code
 
-T = TypeVar("T")
-
-_FRAME_MAX_QUEUED: Final = 256
-"""VAD and turn detection take milliseconds and each session waits for its answer: room for so many sessions."""
 _FRAME_TIMEOUT_S: Final = 30.0
 """An engine that takes so long over milliseconds of work is stuck."""
-_TITLES: Final = {
-    ModelKind.ASR: "recognition",
-    ModelKind.TTS: "synthesis",
-    ModelKind.VAD: "voice activity",
-    ModelKind.TURN_DETECTOR: "turn detection",
-}
-
-
+_FRAME_S: Final = VAD_FRAME_SAMPLES / SESSION_RATE_HZ
+_SPOKEN_CHARS_PER_S: Final = 15.0
+"""About the rate of read English; what a text costs is not known before it is spoken."""
 _TURN_MAX_S: Final = 30
 """Longer audio takes more than one window of recognition: nobody waits for it in a conversation."""
 _REST_S: Final = 3.0
@@ -76,13 +68,11 @@ class EngineHost:
         self._sleep = sleep
         self._stack = AsyncExitStack()
         self._tasks = anyio.create_task_group()
-        self._loading = anyio.CapacityLimiter(1)
-        self._slots = {name: self._slot_for(name, spec) for name, spec in engines.items()}
-        self._voices = VoiceBook(self._installed_voices(), settings.voice)
+        self._slots = EngineSlots(engines, settings, self._tasks, clock)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._tasks)
-        for slot in self._slots.values():
+        for slot in self._slots:
             await self._stack.enter_async_context(slot.scheduler)
         if self._settings.keep_alive_s is not None:
             self._tasks.start_soon(self._unload_idle_engines, self._settings.keep_alive_s)
@@ -94,9 +84,9 @@ class EngineHost:
     ) -> bool | None:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as closing:
-                for slot in self._slots.values():
+                for slot in self._slots:
                     closing.start_soon(slot.scheduler.aclose)
-            for slot in self._slots.values():
+            for slot in self._slots:
                 if not slot.scheduler.busy:
                     await slot.free()
         self._tasks.cancel_scope.cancel()
@@ -109,6 +99,7 @@ class EngineHost:
         *,
         model: str | None = None,
         priority: Priority | None = None,
+        owner: str | None = None,
         deadline_s: float | None = None,
     ) -> Transcript:
         """The text of 16 kHz audio.
@@ -119,17 +110,12 @@ class EngineHost:
             SpeechError: ``unknown_model``, ``model_not_installed``, ``unsupported_language``, ``overloaded``,
                 ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or what loading raised.
         """
-        cancellation = Cancellation()
-        slot = self._slot(ModelKind.ASR, model)
+        slot = self._slots.find(ModelKind.ASR, model)
         async with slot.using(deadline_s) as engine:
             asr = cast("Asr", engine)
-            job = AsrJob(samples=samples, options=options, cancellation=cancellation)
-            return await slot.scheduler.run(
-                lambda: _transcribe(asr, job),
-                cancellation=cancellation,
-                priority=_priority_of(samples) if priority is None else priority,
-                deadline_s=deadline_s,
-            )
+            job = _asr_job(asr, samples, options)
+            terms = _asr_terms(samples, priority, owner, deadline_s, bucket=asr.bucket(job))
+            return await slot.scheduler.run(asr.transcribe, job, terms, job.cancellation)
 
     @asynccontextmanager
     async def transcribe_stream(
@@ -139,6 +125,7 @@ class EngineHost:
         *,
         model: str | None = None,
         priority: Priority | None = None,
+        owner: str | None = None,
         deadline_s: float | None = None,
     ) -> AsyncGenerator[AsyncIterator[Segment | Transcript]]:
         """The segments of 16 kHz audio as they are decoded, then the whole ``Transcript``.
@@ -148,40 +135,39 @@ class EngineHost:
         Raises:
             SpeechError: On entering or while iterating, as :meth:`transcribe`.
         """
-        cancellation = Cancellation()
-        slot = self._slot(ModelKind.ASR, model)
+        slot = self._slots.find(ModelKind.ASR, model)
         async with slot.using(deadline_s) as engine:
             asr = cast("Asr", engine)
+            job = _asr_job(asr, samples, options)
 
-            def produce(emit: Callable[[Segment | Transcript], None]) -> None:
-                job = AsrJob(samples=samples, options=options, cancellation=cancellation, on_segment=emit)
-                emit(_transcribe(asr, job))
+            def transcribe(emit: Callable[[Segment | Transcript], None]) -> None:
+                (result,) = asr.transcribe([replace(job, on_segment=emit)])
+                if isinstance(result, SpeechError):
+                    raise result
+                emit(result)
 
-            async with slot.scheduler.stream(
-                produce,
-                cancellation=cancellation,
-                priority=_priority_of(samples) if priority is None else priority,
-                deadline_s=deadline_s,
-            ) as results:
+            terms = _asr_terms(samples, priority, owner, deadline_s)
+            async with slot.scheduler.listen(transcribe, terms, job.cancellation) as results:
                 yield results
 
     async def detect_language(
-        self, samples: Samples, *, model: str | None = None, deadline_s: float | None = None
+        self,
+        samples: Samples,
+        *,
+        model: str | None = None,
+        owner: str | None = None,
+        deadline_s: float | None = None,
     ) -> list[LanguageGuess]:
         """The languages 16 kHz audio may be in, most probable first.
 
         Raises:
             SpeechError: As :meth:`transcribe`.
         """
-        slot = self._slot(ModelKind.ASR, model)
+        slot = self._slots.find(ModelKind.ASR, model)
         async with slot.using(deadline_s) as engine:
             asr = cast("Asr", engine)
-            return await slot.scheduler.run(
-                lambda: asr.detect_language([samples])[0],
-                cancellation=Cancellation(),
-                priority=Priority.FINAL,
-                deadline_s=deadline_s,
-            )
+            terms = _asr_terms(samples, Priority.FINAL, owner, deadline_s, bucket="language")
+            return await slot.scheduler.run(asr.detect_language, samples, terms, Cancellation())
 
     @asynccontextmanager
     async def synthesize(
@@ -191,6 +177,7 @@ class EngineHost:
         voice: str | None = None,
         speed: float = 1.0,
         priority: Priority = Priority.SPEECH,
+        owner: str | None = None,
         deadline_s: float | None = None,
     ) -> AsyncGenerator[AsyncIterator[SpeechChunk]]:
         """The speech of a text, as it is made.
@@ -203,25 +190,17 @@ class EngineHost:
                 ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or what loading raised.
         """
         chosen = self.voice(voice)
-        slot = self._slots[chosen.model]
-        cancellation = Cancellation()
-        job = TtsJob(text=text, voice=chosen.id, speed=speed, cancellation=cancellation)
+        slot = self._slots.of_voice(chosen.id)
+        job = TtsJob(text=text, voice=chosen.id, speed=speed, cancellation=Cancellation())
+        terms = Terms(
+            priority=priority, owner=owner, audio_s=len(text) / (_SPOKEN_CHARS_PER_S * speed), deadline_s=deadline_s
+        )
         async with slot.using(deadline_s) as engine:
             tts = cast("Tts", engine)
-
-            def produce(emit: Callable[[SpeechChunk], None]) -> None:
-                chunks = tts.synthesize(job)
-                try:
-                    for chunk in chunks:
-                        emit(chunk)
-                finally:
-                    if isinstance(chunks, Generator):
-                        cast("Generator[SpeechChunk]", chunks).close()
-
             async with slot.scheduler.stream(
-                produce, cancellation=cancellation, priority=priority, deadline_s=deadline_s
-            ) as results:
-                yield results
+                lambda: tts.synthesize(job), terms, job.cancellation, item_s=_duration_s
+            ) as chunks:
+                yield chunks
 
     def vad_initial_state(self) -> VadState:
         """The state of a stream that has heard nothing.
@@ -229,7 +208,7 @@ class EngineHost:
         Raises:
             SpeechError: ``model_not_installed`` if there is no VAD.
         """
-        self._slot(ModelKind.VAD, None)
+        self._slots.find(ModelKind.VAD, None)
         return np.empty(0, np.float32)  # stands for the engine's own, which may not be loaded yet
 
     async def score_vad(
@@ -245,14 +224,10 @@ class EngineHost:
             SpeechError: ``model_not_installed``, ``overloaded``, ``deadline_exceeded``, ``shutting_down``,
                 ``engine_failed`` or what loading raised.
         """
-        slot = self._slot(ModelKind.VAD, None)
+        slot = self._slots.find(ModelKind.VAD, None)
         async with slot.using(None) as engine:
-            vad = cast("Vad", engine)
-
-            def score() -> tuple[NDArray[np.float32], list[VadState]]:
-                return vad.score(frames, [state if state.size else vad.initial_state() for state in states])
-
-            return await _run_frame(slot, score)
+            score = partial(_score_frames, cast("Vad", engine))
+            return await slot.scheduler.run(score, (frames, states), _frame_terms(_FRAME_S), Cancellation())
 
     async def score_turn(self, samples: Samples) -> float | None:
         """The probability that 16 kHz audio ending in silence is a complete turn; ``None`` without a turn detector.
@@ -261,16 +236,17 @@ class EngineHost:
             SpeechError: ``overloaded``, ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or what loading
                 raised.
         """
-        slot = self._default(ModelKind.TURN_DETECTOR)
+        slot = self._slots.default(ModelKind.TURN_DETECTOR)
         if slot is None:
             return None
         async with slot.using(None) as engine:
             detector = cast("TurnDetector", engine)
-            return await _run_frame(slot, lambda: detector.score([samples])[0])
+            terms = _frame_terms(len(samples) / SESSION_RATE_HZ)
+            return await slot.scheduler.run(detector.score, samples, terms, Cancellation())
 
     def voices(self) -> tuple[Voice, ...]:
         """What can be asked for, the default first."""
-        return self._voices.voices
+        return self._slots.voices.voices
 
     def voice(self, id_or_alias: str | None) -> Voice:
         """The voice of that id or alias; of ``None``, the default.
@@ -278,11 +254,11 @@ class EngineHost:
         Raises:
             SpeechError: ``unknown_voice``, or ``model_not_installed`` if there is no voice at all.
         """
-        return self._voices[id_or_alias]
+        return self._slots.voices[id_or_alias]
 
     def models(self) -> tuple[ModelStatus, ...]:
         """Every model this server knows, in the order of the catalog."""
-        return tuple(self._status(slot) for slot in self._slots.values())
+        return tuple(self._slots.status(slot) for slot in self._slots)
 
     def model(self, kind: ModelKind, name: str | None) -> ModelStatus:
         """The installed model of that name and kind; of no name, the default of the kind.
@@ -290,11 +266,11 @@ class EngineHost:
         Raises:
             SpeechError: ``unknown_model`` or ``model_not_installed``.
         """
-        return self._status(self._slot(kind, name))
+        return self._slots.status(self._slots.find(kind, name))
 
     def stats(self) -> tuple[SchedulerStats, ...]:
         """What each engine has done and is doing."""
-        return tuple(slot.scheduler.stats() for slot in self._slots.values())
+        return tuple(slot.scheduler.stats() for slot in self._slots)
 
     async def load(self, name: str) -> None:
         """Load a model now instead of on its first use.
@@ -302,7 +278,7 @@ class EngineHost:
         Raises:
             SpeechError: ``unknown_model``, ``model_not_installed`` or what loading raised.
         """
-        async with self._slot(None, name).using(None):
+        async with self._slots.find(None, name).using(None):
             pass
 
     async def unload(self, name: str) -> None:
@@ -311,79 +287,16 @@ class EngineHost:
         Raises:
             SpeechError: ``unknown_model``, or ``overloaded`` while it is in use.
         """
-        slot = self._slot(None, name)
+        slot = self._slots.find(None, name)
         if slot.busy:
             raise SpeechError(
                 ErrorCode.OVERLOADED, f"The model {slot.name} is in use; try again when it is idle.", retry_after_s=1.0
             )
         await slot.free()
 
-    def _slot_for(self, name: str, spec: EngineSpec) -> EngineSlot:
-        is_quick = spec.kind in {ModelKind.VAD, ModelKind.TURN_DETECTOR}
-        max_queued = _FRAME_MAX_QUEUED if is_quick else self._settings.max_queued
-        return EngineSlot(
-            name,
-            spec,
-            Scheduler(name, max_queued=max_queued, grace_s=self._settings.grace_s),
-            tasks=self._tasks,
-            loading=self._loading,
-            load_timeout_s=self._settings.load_timeout_s,
-            max_waiting=max_queued,
-            clock=self._clock,
-        )
-
-    def _status(self, slot: EngineSlot) -> ModelStatus:
-        return ModelStatus(
-            name=slot.name,
-            kind=slot.spec.kind,
-            engine=slot.spec.engine,
-            title=slot.spec.title,
-            licence=slot.spec.licence,
-            languages=slot.spec.languages,
-            sample_rate_hz=slot.spec.sample_rate_hz,
-            installed=slot.spec.installed,
-            loaded=slot.loaded,
-            resident_bytes=slot.resident_bytes,
-            default=slot is self._default(slot.spec.kind),
-        )
-
-    def _installed_voices(self) -> list[Voice]:
-        specs = [slot.spec for slot in self._slots.values() if slot.spec.installed]
-        return [voice for spec in sorted(specs, key=lambda spec: not spec.default) for voice in spec.voices]
-
-    def _default(self, kind: ModelKind) -> EngineSlot | None:
-        """What is used where a request names no model."""
-        if kind is ModelKind.TTS:
-            return self._slots[self.voice(None).model] if self.voices() else None
-        set_names = {ModelKind.ASR: self._settings.asr_model, ModelKind.TURN_DETECTOR: self._settings.turn_detector}
-        if (name := set_names.get(kind)) is not None:
-            return self._slot(kind, name)
-        candidates = [slot for slot in self._slots.values() if slot.spec.kind is kind and slot.spec.installed]
-        return min(candidates, key=lambda slot: not slot.spec.default, default=None)
-
-    def _slot(self, kind: ModelKind | None, name: str | None) -> EngineSlot:
-        """The installed model of that name and kind; of no name, the default of the kind."""
-        if name is None:
-            assert kind is not None
-            if (default := self._default(kind)) is None:
-                message = f"No {_TITLES[kind]} model is installed. Run: antiphon models pull --default"
-                raise SpeechError(ErrorCode.MODEL_NOT_INSTALLED, message)
-            return default
-        of_kind = {key: slot for key, slot in self._slots.items() if kind in {None, slot.spec.kind}}
-        if name not in of_kind:
-            known = some([key for key, slot in of_kind.items() if slot.spec.installed])
-            what = "model" if kind is None else f"{_TITLES[kind]} model"
-            message = f"There is no {what} {quoted(name)}. There is: {known}."
-            raise SpeechError(ErrorCode.UNKNOWN_MODEL, message, param="model")
-        slot = of_kind[name]
-        if not slot.spec.installed:
-            message = f"The model {name} is not installed. Run: antiphon models pull {name}"
-            raise SpeechError(ErrorCode.MODEL_NOT_INSTALLED, message, param="model")
-        return slot
-
     async def _give_back_memory(self) -> None:
         """When recognition and synthesis have come to rest after some work."""
-        slots = [slot for slot in self._slots.values() if slot.spec.kind in {ModelKind.ASR, ModelKind.TTS}]
+        slots = [slot for slot in self._slots if slot.spec.kind in {ModelKind.ASR, ModelKind.TTS}]
         given_back_s = self._clock()
         while slots:
             await self._sleep(_REST_S)
@@ -396,38 +309,55 @@ class EngineHost:
     async def _unload_idle_engines(self, keep_alive_s: float) -> None:
         while True:
             now_s = self._clock()
-            for slot in self._slots.values():
+            for slot in self._slots:
                 if slot.loaded and not slot.busy and now_s - slot.last_used_s >= keep_alive_s:
                     await slot.free()
-            idle_since_s = min((slot.last_used_s for slot in self._slots.values() if slot.loaded), default=now_s)
+            idle_since_s = min((slot.last_used_s for slot in self._slots if slot.loaded), default=now_s)
             await self._sleep(max(idle_since_s + keep_alive_s - now_s, keep_alive_s / 10))
 
 
-async def _run_frame(slot: EngineSlot, fn: Callable[[], T]) -> T:
-    """Run work that takes milliseconds and cannot be cancelled."""
-    return await slot.scheduler.run(
-        fn,
-        cancellation=Cancellation(),
-        priority=Priority.FINAL,
-        deadline_s=anyio.current_time() + _FRAME_TIMEOUT_S,
-    )
+def _frame_terms(audio_s: float) -> Terms:
+    """Of work that takes milliseconds and cannot be cancelled."""
+    return Terms(audio_s=audio_s, bucket="frame", deadline_s=anyio.current_time() + _FRAME_TIMEOUT_S)
 
 
-def _priority_of(samples: Samples) -> Priority:
-    return Priority.FINAL if len(samples) <= _TURN_MAX_S * SESSION_RATE_HZ else Priority.BACKGROUND
+_Frames = tuple[NDArray[np.float32], Sequence[VadState]]
+"""One frame of each of some streams, and their states before it."""
 
 
-def _transcribe(asr: Asr, job: AsrJob) -> Transcript:
-    tag = job.options.language
+def _score_frames(vad: Vad, jobs: Sequence[_Frames]) -> list[tuple[NDArray[np.float32], list[VadState]]]:
+    """The frames of several callers, scored together."""
+    states = [state if state.size else vad.initial_state() for _, states in jobs for state in states]
+    scores, states = vad.score(np.concatenate([frames for frames, _ in jobs]), states)
+    ends = list(accumulate(len(states) for _, states in jobs))
+    return [(scores[start:end], states[start:end]) for start, end in pairwise([0, *ends])]
+
+
+def _asr_terms(
+    samples: Samples,
+    priority: Priority | None,
+    owner: str | None,
+    deadline_s: float | None,
+    *,
+    bucket: Hashable | None = None,
+) -> Terms:
+    audio_s = len(samples) / SESSION_RATE_HZ
+    if priority is None:
+        priority = Priority.FINAL if audio_s <= _TURN_MAX_S else Priority.BACKGROUND
+    return Terms(priority=priority, owner=owner, audio_s=audio_s, bucket=bucket, deadline_s=deadline_s)
+
+
+def _asr_job(asr: Asr, samples: Samples, options: AsrOptions) -> AsrJob:
+    tag = options.language
     language = None if tag is None else language_code(tag)
-    job = replace(job, options=replace(job.options, language=language))
     if language is not None and language not in asr.languages:
         raise SpeechError(
             ErrorCode.UNSUPPORTED_LANGUAGE,
             f"The model does not know the language {quoted(language)}. It knows: {some(sorted(asr.languages))}.",
             param="language",
         )
-    (result,) = asr.transcribe([job])
-    if isinstance(result, SpeechError):
-        raise result
-    return result
+    return AsrJob(samples=samples, options=replace(options, language=language), cancellation=Cancellation())
+
+
+def _duration_s(chunk: SpeechChunk) -> float:
+    return len(chunk.samples) / chunk.sample_rate_hz

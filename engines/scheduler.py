@@ -1,122 +1,67 @@
 """Who may use an engine next.
 
-One :class:`Scheduler` stands before each engine. It has a bounded queue, ordered by priority and then by arrival, and
-a number of workers: jobs that may run at once, each on a thread of its own. The event loop only counts and waits.
+One :class:`Scheduler` stands before each engine. It has a bounded queue (:mod:`engines.job_queue`) and a number of
+workers, threads inside the engine. A worker that comes free takes the most urgent job, and with it what waits of the
+same bucket, up to what the engine takes in one call; nothing ever waits for company while a worker is idle. The event
+loop only counts and waits.
 
-A running job cannot be killed, only asked to stop by its ``Cancellation``. So its caller may leave at once, but its
-worker is free again only when the thread has returned.
+A *call* is one use of the engine. A *stream* is an iterator of which each step is one use: between steps it holds no
+worker, and while its buffer is full it does not even wait for one.
+
+An engine at work cannot be killed, only asked to stop by a job's ``Cancellation``. So a caller may leave at once, but
+the worker is free again only when the thread has returned.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from contextvars import copy_context
-from enum import IntEnum
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Self, TypeVar, cast
 
 import anyio
 import structlog
 from anyio import from_thread, to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream
-from msgspec import Struct
 
-from engines.base import Cancellation
+from engines.base import Cancellation, Lanes
+from engines.job_queue import JobQueue, Priority, Terms
+from engines.jobs import END, Call, Emitted, Items, Job, Outcome, Stream, Use
+from engines.memory import is_out_of_memory
+from engines.scheduler_stats import Measures, SchedulerStats
 from schemas.errors import ErrorCode, SpeechError
 
+__all__ = ["Priority", "Scheduler", "SchedulerStats", "Terms"]
+
+J = TypeVar("J")
 T = TypeVar("T")
 
 log = structlog.get_logger("antiphon.scheduler")
 
-_SMOOTHING: Final = 0.2
-"""Weight of the newest job in the mean service time: about the last ten jobs count."""
-_UNMEASURED_RETRY_S: Final = 1.0
-_RETRY_BOUNDS_S: Final = (0.1, 60.0)
-_AHEAD_ITEMS: Final = 64
-"""More than a sentence has pieces: whoever plays in real time must not hold the engine for so long."""
+_AHEAD_ITEMS: Final = 16
+"""How far a stream may run ahead of its consumer: some sentences."""
+_MAX_STREAMS: Final = 256
+"""Streams that have begun: each holds a buffer, whether or not anybody takes from it."""
+_STEP_TIMEOUT_S: Final = 60.0
+"""A consumer that waits so long for the next item is told so."""
 _STOP_GRACE_S: Final = 1.0
 """At shutdown, how long a job that was asked to stop is waited for."""
-
-
-class Priority(IntEnum):
-    """What goes first; the lowest number does."""
-
-    FINAL = 0
-    """The transcript an agent is waiting for, and the frame-by-frame work of a session."""
-    SPEECH = 1
-    """What the agent says."""
-    PARTIAL = 2
-    """Transcripts of unfinished turns: the next one replaces it."""
-    BACKGROUND = 3
-    """Files. Where there are several workers, one is always kept free of these."""
-
-
-class SchedulerStats(Struct, frozen=True, kw_only=True):
-    """Counters since start, and what is going on now."""
-
-    name: str
-    workers: int
-    queued: int
-    running: int
-    abandoned: int
-    """Jobs that did not stop in time at shutdown; their threads are still inside the engine."""
-    completed: int
-    failed: int
-    cancelled: int
-    rejected: int
-    """Turned away because the queue was full or the server was stopping."""
-    expired: int
-    """Ended by their deadline."""
-    wait_s_sum: float
-    """Time that started jobs spent in the queue."""
-    service_s_sum: float
-    """Time that jobs held a worker."""
-
-
-class _Job:
-    """One call into the engine, from submission until its thread has returned."""
-
-    def __init__(
-        self,
-        call: Callable[[], None],
-        *,
-        cancellation: Cancellation,
-        priority: Priority,
-        deadline_s: float | None,
-        queued_at_s: float,
-        order: int,
-        on_end: Callable[[], None],
-    ) -> None:
-        self.call = call
-        self.cancellation = cancellation
-        self.deadline_s = deadline_s
-        self.queued_at_s = queued_at_s
-        self.priority = priority
-        self.on_end = on_end
-        self.error: SpeechError | None = None
-        self.started = anyio.Event()
-        self.done = anyio.Event()
-        self.scope = anyio.CancelScope(shield=True)
-        self.context = copy_context()
-        self._rank = (priority, order)
-
-    def __lt__(self, other: _Job) -> bool:
-        return self._rank < other._rank
+_MEMORY_PAUSE_S: Final = 60.0
+"""How long batches stay small after the device ran out of memory."""
 
 
 class Scheduler:
-    """Bounded, prioritised access to one engine.
+    """Bounded, prioritised, fair access to one engine.
 
     An async context manager: enter and leave it in the same task. All methods are called on the event loop.
 
     Args:
         name: The engine's name, for messages and statistics.
-        workers: How many jobs run at once. May be changed later.
+        lanes: How much the engine does at once. May be changed later.
         max_queued: How many jobs may wait. With one more, the least urgent of all is turned away.
+        max_queued_audio_s: How much audio they may have, unless it is one job alone.
         grace_s: At the end, how long running jobs are waited for before they are asked to stop.
+        tick_s: Calls begin at least so far apart, so that short jobs of many gather.
         clock: Seconds, monotonic. The clock of ``deadline_s``.
     """
 
@@ -124,27 +69,32 @@ class Scheduler:
         self,
         name: str,
         *,
-        workers: int = 1,
+        lanes: Lanes = Lanes(),  # noqa: B008 (frozen)
         max_queued: int = 32,
+        max_queued_audio_s: float = math.inf,
         grace_s: float = 10.0,
+        tick_s: float = 0.0,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         self.name = name
-        self.workers = workers
-        self._max_queued = max_queued
+        self.lanes = lanes
+        self._queue = JobQueue(max_queued, max_queued_audio_s)
         self._grace_s = grace_s
+        self._tick_s = tick_s
         self._clock = clock
-        self._queue: list[_Job] = []
-        self._running: set[_Job] = set()
+        self._running: dict[Use, None] = {}
+        self._streams: dict[Stream, None] = {}
         self._submitted = 0
         self._abandoned = 0
         self._ended: dict[ErrorCode | None, int] = {}
-        self._wait_s_sum = 0.0
-        self._service_s_sum = 0.0
-        self._service_s: float | None = None
+        self._measures = Measures()
+        self._next_start_s = -math.inf
+        self._is_ticking = False
+        self._batch_limit = math.inf
+        self._batch_limit_until_s = -math.inf
         self._closing = False
         self._tasks = anyio.create_task_group()
-        # Concurrency is bounded by `workers`; anyio's default limiter is shared with everything else in the process.
+        # Concurrency is bounded by `lanes`; anyio's default limiter is shared with everything else in the process.
         self._threads = anyio.CapacityLimiter(math.inf)
 
     async def __aenter__(self) -> Self:
@@ -159,217 +109,339 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        """Whether any job waits, or has a thread inside the engine."""
-        return bool(self._queue or self._running or self._abandoned)
+        """Whether any job waits, holds something of the engine, or has a thread inside it."""
+        return bool(len(self._queue) or self._running or self._streams or self._abandoned)
 
     def stats(self) -> SchedulerStats:
-        """A snapshot of the counters."""
+        """A snapshot of the counters; the distributions go on counting."""
         ended = dict(self._ended)
+        running = sum(len(use.jobs) for use in self._running)
         return SchedulerStats(
             name=self.name,
-            workers=self.workers,
+            workers=self.lanes.workers,
+            max_batch=self.lanes.max_batch,
             queued=len(self._queue),
-            running=len(self._running),
+            queued_audio_s=self._queue.audio_s,
+            running=running,
+            busy_workers=len(self._running),
+            parked=sum(stream.is_parked for stream in self._streams),
             abandoned=self._abandoned,
             completed=ended.pop(None, 0),
             cancelled=ended.pop(ErrorCode.CANCELLED, 0),
             rejected=ended.pop(ErrorCode.OVERLOADED, 0) + ended.pop(ErrorCode.SHUTTING_DOWN, 0),
             expired=ended.pop(ErrorCode.DEADLINE_EXCEEDED, 0),
             failed=sum(ended.values()),
-            wait_s_sum=self._wait_s_sum,
-            service_s_sum=self._service_s_sum,
+            wait_s=self._measures.wait_s,
+            service_s=self._measures.service_s,
+            batch_size=self._measures.batch_size,
         )
 
     async def run(
-        self, fn: Callable[[], T], *, cancellation: Cancellation, priority: Priority, deadline_s: float | None = None
+        self,
+        call: Callable[[Sequence[J]], Sequence[T | SpeechError]],
+        item: J,
+        terms: Terms,
+        cancellation: Cancellation,
     ) -> T:
-        """Call ``fn`` on a worker thread when its turn comes, and return what it returns.
+        """Have ``call`` called with this item and others of its bucket, and return this item's result.
 
         A caller that is cancelled leaves at once; ``cancellation`` tells the engine.
 
         Args:
-            fn: The blocking work. It must look at ``cancellation`` now and then.
+            call: The blocking work, which must look at each item's cancellation now and then; one result an item. If
+                the device runs out of memory it is called again with half of the items.
+            item: What to work on.
+            terms: On what terms it waits.
             cancellation: Set here when the caller leaves or the deadline passes.
-            priority: What goes first.
-            deadline_s: On the scheduler's clock, when the result must be there; ``None`` is never.
 
         Raises:
             SpeechError: ``overloaded`` (with ``retry_after_s``), ``deadline_exceeded``, ``shutting_down``,
-                ``engine_failed`` if ``fn`` raised anything else than a ``SpeechError``, or what ``fn`` raised.
+                ``engine_failed`` if ``call`` raised anything else than a ``SpeechError``, or what it raised or returned
+                for this item.
         """
-        results: list[T] = []
-        job = self._submit(lambda: results.append(fn()), cancellation, priority, deadline_s)
+        job = Call(call, item, terms, cancellation, self._order())
+        self._submit(job)
         try:
-            await self._wait_for(job, job.done)
+            await self._wait_for(job, job.done, terms.deadline_s)
         finally:
             self._leave(job, ErrorCode.CANCELLED)
         if job.error is not None:
             raise job.error
-        return results[0]
+        return cast("T", job.result)
 
     @asynccontextmanager
-    async def stream(
-        self,
-        produce: Callable[[Callable[[T], None]], None],
-        *,
-        cancellation: Cancellation,
-        priority: Priority,
-        deadline_s: float | None = None,
-        buffer_items: int = _AHEAD_ITEMS,
+    async def listen(
+        self, call: Callable[[Callable[[T], None]], None], terms: Terms, cancellation: Cancellation
     ) -> AsyncGenerator[AsyncIterator[T]]:
-        """Run ``produce(emit)`` on a worker thread and iterate over what it emits.
+        """Call ``call(emit)`` on a worker, alone, and iterate over what it emits.
 
-        Entering waits until the job has started. ``emit`` blocks the thread while ``buffer_items`` wait to be
-        taken, and raises ``SpeechError(cancelled)`` once the consumer has left.
-
-        Args:
-            produce: The blocking work.
-            cancellation: Set here when the consumer leaves.
-            priority: What goes first.
-            deadline_s: On the scheduler's clock, when the job must have *started*.
-            buffer_items: How far the engine may run ahead of the consumer.
+        What it emits is kept until it is taken: the worker does not wait for the consumer, so it must not be much.
+        Entering waits until it has begun, which it must by ``terms.deadline_s``.
 
         Raises:
             SpeechError: On entering or while iterating, as :meth:`run`.
         """
-        send, receive = anyio.create_memory_object_stream[T](buffer_items)
+        send, receive = anyio.create_memory_object_stream[T](math.inf)
 
         def emit(item: T) -> None:
             cancellation.check()
-            try:
-                from_thread.run(send.send, item)
-            except anyio.BrokenResourceError:
-                raise SpeechError(ErrorCode.CANCELLED, "The request was cancelled.") from None
+            from_thread.run_sync(send.send_nowait, item)
+
+        def call_one(_: Sequence[None]) -> list[None]:
+            call(emit)
+            return [None]
 
         with receive:
-            job = self._submit(lambda: produce(emit), cancellation, priority, deadline_s, on_end=send.close)
+            job = Call(call_one, None, terms, cancellation, self._order(), on_end=send.close)
+            job.begun = anyio.Event()
+            self._submit(job)
             try:
-                await self._wait_for(job, job.started)
+                await self._wait_for(job, job.begun, terms.deadline_s)
                 if job.error is not None:
                     raise job.error
-                yield _Items(job, receive)
+                yield Emitted(job, receive)
             finally:
                 self._leave(job, ErrorCode.CANCELLED)
 
+    @asynccontextmanager
+    async def stream(
+        self,
+        start: Callable[[], Iterator[T]],
+        terms: Terms,
+        cancellation: Cancellation,
+        *,
+        item_s: Callable[[T], float] = lambda _: 1.0,
+        buffer_items: int = _AHEAD_ITEMS,
+    ) -> AsyncGenerator[AsyncIterator[T]]:
+        """Iterate over the items of the iterator that ``start`` gives, one use of the engine each.
+
+        Entering waits until the first step has begun.
+
+        Args:
+            start: Called on a worker, as is every step of what it returns, and its ``close``, if it has one.
+            terms: On what terms it waits; ``deadline_s`` is when it must have *begun*.
+            cancellation: Set here when the consumer leaves.
+            item_s: How long an item plays: of two streams, that goes first whose listener runs dry first.
+            buffer_items: How far the engine may run ahead of the consumer.
+
+        Raises:
+            SpeechError: On entering or while iterating, as :meth:`run`; ``deadline_exceeded`` also if the next item
+                takes a minute.
+        """
+        stream = Stream(start, terms, cancellation, self._order(), item_s=item_s, buffer_items=buffer_items)
+        self._submit(stream)
+        try:
+            await self._wait_for(stream, stream.begun or stream.done, terms.deadline_s)
+            if stream.error is not None and not stream.items:
+                raise stream.error
+            yield Items(stream, self._next_item)
+        finally:
+            self._leave(stream, ErrorCode.CANCELLED)
+
     async def aclose(self) -> None:
-        """Turn away what waits, let what runs finish within the grace time, then stop it. Idempotent."""
+        """Turn away what waits, let what has begun finish within the grace time, then stop it. Idempotent."""
         self._closing = True
-        for job in self._queue:
-            self._end(job, self._error(ErrorCode.SHUTTING_DOWN))
-        self._queue.clear()
+        for job in self._waiting():
+            if job.is_new:
+                self._queue.remove(job)
+                self._end(job, self._error(ErrorCode.SHUTTING_DOWN))
         with anyio.CancelScope(shield=True):
             for patience_s in (self._grace_s, _STOP_GRACE_S):
                 with anyio.move_on_after(patience_s):
-                    for job in tuple(self._running):
-                        await job.done.wait()
-                for job in self._running:
-                    job.cancellation.cancel()
-        for job in self._running:
-            job.scope.cancel()
+                    while live := self._live():
+                        await live[0].done.wait()
+                for job in self._live():
+                    self._leave(job, ErrorCode.SHUTTING_DOWN)
+        for use in self._running:
+            use.scope.cancel()
 
-    def _submit(
-        self,
-        call: Callable[[], None],
-        cancellation: Cancellation,
-        priority: Priority,
-        deadline_s: float | None,
-        *,
-        on_end: Callable[[], None] = lambda: None,
-    ) -> _Job:
+    def _order(self) -> int:
         self._submitted += 1
-        job = _Job(
-            call,
-            cancellation=cancellation,
-            priority=priority,
-            deadline_s=deadline_s,
-            queued_at_s=self._clock(),
-            order=self._submitted,
-            on_end=on_end,
-        )
+        return self._submitted
+
+    def _waiting(self) -> list[Job]:
+        return [cast("Job", job) for job in self._queue]
+
+    def _live(self) -> list[Job]:
+        return [*(job for use in self._running for job in use.jobs if not job.done.is_set()), *self._streams]
+
+    def _submit(self, job: Job) -> None:
+        job.queued_at_s = self._clock()
         if self._closing:
             self._end(job, self._error(ErrorCode.SHUTTING_DOWN))
-            return job
-        heapq.heappush(self._queue, job)
+            return
+        if isinstance(job, Stream) and len(self._streams) >= _MAX_STREAMS:
+            self._end(job, self._error(ErrorCode.OVERLOADED))
+            return
+        self._queue.add(job)
         self._dispatch()
-        if len(self._queue) > self._max_queued:
-            least_urgent = max(self._queue)
-            self._drop(least_urgent, ErrorCode.OVERLOADED)
-        return job
+        while (surplus := self._queue.surplus(job.queued_at_s)) is not None:
+            error = self._error(ErrorCode.OVERLOADED)
+            self._queue.remove(surplus)
+            self._end(cast("Job", surplus), error)
 
-    async def _wait_for(self, job: _Job, event: anyio.Event) -> None:
-        remaining_s = math.inf if job.deadline_s is None else job.deadline_s - self._clock()
-        with anyio.CancelScope(deadline=anyio.current_time() + remaining_s):
+    async def _wait_for(self, job: Job, event: anyio.Event, deadline_s: float | None) -> None:
+        if event.is_set():
+            return
+        if deadline_s is None:
+            await event.wait()
+            return
+        with anyio.CancelScope(deadline=anyio.current_time() + deadline_s - self._clock()):
             await event.wait()
         if not event.is_set():
             self._leave(job, ErrorCode.DEADLINE_EXCEEDED)
 
-    def _leave(self, job: _Job, code: ErrorCode) -> None:
+    def _leave(self, job: Job, code: ErrorCode) -> None:
         """The caller waits no longer."""
-        if job.done.is_set():
+        if job.done.is_set() or job.has_left:
             return
+        job.has_left = True
         job.cancellation.cancel()
-        if job in self._running:
-            job.error = job.error or self._error(code)
-        else:
-            self._drop(job, code)
-
-    def _drop(self, job: _Job, code: ErrorCode) -> None:
-        self._queue.remove(job)
-        heapq.heapify(self._queue)
-        self._end(job, self._error(code))
+        job.error = self._error(code)
+        if isinstance(job, Stream):
+            job.changed.set()
+        if job in self._queue and job.is_new:
+            self._queue.remove(job)
+            self._end(job, job.error)
+        elif isinstance(job, Stream) and not job.is_running:
+            job.is_closing = True
+            job.is_parked = False
+            if job not in self._queue:
+                self._queue.add(job)
+            self._dispatch()
 
     def _dispatch(self) -> None:
-        while self._queue and len(self._running) < self.workers:
-            # It is last in the queue's order, so behind it nothing else waits.
-            if self._queue[0].priority is Priority.BACKGROUND and self._background_is_full():
+        while len(self._queue) and len(self._running) < self.lanes.workers:
+            now_s = self._clock()
+            if self._next_start_s > now_s:
+                self._tick(self._next_start_s - now_s)
                 return
-            job = heapq.heappop(self._queue)
-            if job.cancellation.cancelled:
-                self._end(job, self._error(ErrorCode.CANCELLED))
-            elif job.deadline_s is not None and job.deadline_s <= self._clock():
-                self._end(job, self._error(ErrorCode.DEADLINE_EXCEEDED))
-            else:
-                self._running.add(job)
-                # In the caller's context, not in that of whoever happened to free the worker: for the logs.
-                job.context.run(self._tasks.start_soon, self._execute, job)
+            for job in self._waiting():
+                if job.is_new and (error := self._obstacle(job, now_s)) is not None:
+                    self._queue.remove(job)
+                    self._end(job, error)
+            batch = self._queue.take(
+                now_s,
+                max_batch=self._max_batch(now_s),
+                workers=self.lanes.workers,
+                background=not self._background_is_full(),
+            )
+            if not batch:
+                return
+            self._next_start_s = now_s + self._tick_s
+            self._start(Use([cast("Job", job) for job in batch]), now_s)
+
+    def _obstacle(self, job: Job, now_s: float) -> SpeechError | None:
+        if job.cancellation.cancelled:
+            return self._error(ErrorCode.CANCELLED)
+        if job.terms.deadline_s is not None and job.terms.deadline_s <= now_s:
+            return self._error(ErrorCode.DEADLINE_EXCEEDED)
+        return None
+
+    def _tick(self, delay_s: float) -> None:
+        async def wait() -> None:
+            await anyio.sleep(delay_s)
+            self._is_ticking = False
+            self._dispatch()
+
+        if not self._is_ticking:
+            self._is_ticking = True
+            self._tasks.start_soon(wait)
+
+    def _max_batch(self, now_s: float) -> int:
+        limit = self._batch_limit if now_s < self._batch_limit_until_s else math.inf
+        return int(min(self.lanes.max_batch, limit))
 
     def _background_is_full(self) -> bool:
-        in_background = sum(job.priority is Priority.BACKGROUND for job in self._running)
-        return in_background >= max(1, self.workers - 1)
+        in_background = sum(use.jobs[0].terms.priority is Priority.BACKGROUND for use in self._running)
+        return in_background >= max(1, self.lanes.workers - 1)
 
-    async def _execute(self, job: _Job) -> None:
-        started_at_s = self._clock()
-        self._wait_s_sum += started_at_s - job.queued_at_s
-        job.started.set()
-        error: SpeechError | None = None
-        with job.scope:
-            try:
-                await to_thread.run_sync(job.call, abandon_on_cancel=True, limiter=self._threads)
-            except SpeechError as failure:
-                error = failure
-            except Exception:
-                log.exception("engine_failed", engine=self.name)
-                error = self._error(ErrorCode.ENGINE_FAILED)
-        if job.scope.cancelled_caught:
+    def _start(self, use: Use, now_s: float) -> None:
+        self._running[use] = None
+        for job in use.jobs:
+            job.is_running = True
+            if not job.has_begun:
+                job.has_begun = True
+                self._measures.wait_s.observe(now_s - job.queued_at_s)
+                if isinstance(job, Stream):
+                    self._streams[job] = None
+                if job.begun is not None:
+                    job.begun.set()
+        # In the caller's context, not in that of whoever happened to free the worker: for the logs.
+        use.jobs[0].context.run(self._tasks.start_soon, self._execute, use, now_s)
+
+    async def _execute(self, use: Use, started_at_s: float) -> None:
+        outcomes: Sequence[Outcome] = ()
+        with use.scope:
+            outcomes = await to_thread.run_sync(
+                use.jobs[0].work, use.jobs, self._judge, abandon_on_cancel=True, limiter=self._threads
+            )
+        if use.scope.cancelled_caught:
             self._abandoned += 1
-            error = self._error(ErrorCode.SHUTTING_DOWN)
-        self._measure(self._clock() - started_at_s)
-        self._running.discard(job)
-        self._end(job, job.error or error)
+            outcomes = cast("list[Outcome]", [self._error(ErrorCode.SHUTTING_DOWN)] * len(use.jobs))
+        now_s = self._clock()
+        del self._running[use]
+        self._measures.call(now_s - started_at_s, len(use.jobs))
+        audio_s = sum(job.audio_s(outcome) for job, outcome in zip(use.jobs, outcomes, strict=True))
+        if audio_s > 0.0:
+            self._measures.work(now_s - started_at_s, audio_s)
+        for job, outcome in zip(use.jobs, outcomes, strict=True):
+            job.is_running = False
+            if isinstance(outcome, SpeechError):
+                self._end(job, job.error or outcome)
+            elif isinstance(job, Stream) and outcome is not END:
+                self._go_on(job, outcome, now_s)
+            else:
+                if isinstance(job, Call):
+                    job.result = outcome
+                self._end(job, job.error)
         self._dispatch()
 
-    def _measure(self, service_s: float) -> None:
-        self._service_s_sum += service_s
-        mean_s = service_s if self._service_s is None else self._service_s
-        self._service_s = mean_s + _SMOOTHING * (service_s - mean_s)
+    def _go_on(self, stream: Stream, item: object, now_s: float) -> None:
+        """After a step that gave an item."""
+        stream.put(item, now_s)
+        stream.is_closing = stream.has_left
+        stream.is_parked = stream.is_full and not stream.has_left
+        if not stream.is_parked:
+            self._queue.add(stream)
 
-    def _end(self, job: _Job, error: SpeechError | None) -> None:
+    async def _next_item(self, stream: Stream) -> object:
+        while not stream.items:
+            if stream.has_left or stream.done.is_set():
+                raise stream.error or StopAsyncIteration
+            stream.changed = anyio.Event()
+            await self._wait_for(stream, stream.changed, self._clock() + _STEP_TIMEOUT_S)
+        item = stream.items.popleft()
+        if stream.is_parked:
+            stream.is_parked = False
+            self._queue.add(stream)
+            self._dispatch()
+        return item
+
+    def _judge(self, error: Exception, jobs: int) -> tuple[SpeechError, bool]:
+        """What an exception of the engine means. On a worker."""
+        if is_out_of_memory(error):
+            log.warning("out_of_memory", engine=self.name, jobs=jobs)
+            return from_thread.run_sync(self._out_of_memory, jobs), True
+        log.error("engine_failed", engine=self.name, exc_info=error)
+        return self._error(ErrorCode.ENGINE_FAILED), False
+
+    def _out_of_memory(self, jobs: int) -> SpeechError:
+        self._batch_limit = max(1, jobs // 2)
+        self._batch_limit_until_s = self._clock() + _MEMORY_PAUSE_S
+        message = f"{self.name} ran out of memory; try again later, or with less at once."
+        return SpeechError(ErrorCode.OVERLOADED, message, retry_after_s=self._retry_after_s())
+
+    def _end(self, job: Job, error: SpeechError | None) -> None:
         job.error = error
         code = None if error is None else error.code
         self._ended[code] = self._ended.get(code, 0) + 1
-        job.started.set()
-        job.done.set()
-        job.on_end()
+        if isinstance(job, Stream):
+            self._streams.pop(job, None)
+        job.end()
+
+    def _retry_after_s(self) -> float:
+        return self._measures.retry_after_s(self._queue.audio_s, self.lanes.workers)
 
     def _error(self, code: ErrorCode) -> SpeechError:
         match code:
@@ -384,30 +456,3 @@ class Scheduler:
                 return SpeechError(code, "The request was cancelled.")
             case _:
                 return SpeechError(code, f"{self.name} failed; the server's log says how.")
-
-    def _retry_after_s(self) -> float:
-        """How long the jobs now waiting and one more will take, at the measured rate."""
-        if self._service_s is None:
-            return _UNMEASURED_RETRY_S
-        lowest_s, highest_s = _RETRY_BOUNDS_S
-        waiting_s = (len(self._queue) + 1) * self._service_s / self.workers
-        return round(min(max(waiting_s, lowest_s), highest_s), 2)
-
-
-class _Items(Generic[T]):
-    """What a stream has emitted; its error, if any, comes after the last item."""
-
-    def __init__(self, job: _Job, received: MemoryObjectReceiveStream[T]) -> None:
-        self._job = job
-        self._received = received
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        try:
-            return await self._received.receive()
-        except anyio.EndOfStream:
-            if self._job.error is not None:
-                raise self._job.error from None
-            raise StopAsyncIteration from None

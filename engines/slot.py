@@ -141,7 +141,7 @@ class EngineSlot:
             message = f"The model {self.name} could not be loaded; the server's log says why."
             load.error = SpeechError(ErrorCode.ENGINE_FAILED, message)
         else:
-            self.scheduler.workers = engine.lanes.workers
+            self.scheduler.lanes = engine.lanes
             self._engine = engine
             load.error = None
             log.info("model_loaded", model=self.name, load_s=round(self._clock() - started_s, 3))

@@ -29,6 +29,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     """Syntheses at once, where the engine can."""
     max_queued: int = 32
     """Jobs that may wait for one engine."""
+    max_queued_audio_s: float = 3_600.0
+    """Audio they may have, unless it is one job alone."""
     keep_alive_s: float | None = None
     """An engine that was idle for so long is unloaded; ``None`` keeps it."""
     load_timeout_s: float = 120.0

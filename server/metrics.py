@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from engines.host import EngineHost
@@ -74,26 +74,30 @@ class EngineMetrics(Collector):
         stats = self._host.stats()
         for name, text, now in (
             ("queued", "Jobs that wait for the engine", [stat.queued for stat in stats]),
+            ("queued_audio_seconds", "Audio of those that have not begun", [stat.queued_audio_s for stat in stats]),
             ("running", "Jobs that the engine works on", [stat.running for stat in stats]),
+            ("parked", "Streams that wait for their listeners", [stat.parked for stat in stats]),
+            ("workers", "Calls that the engine may work on at once", [stat.workers for stat in stats]),
+            ("occupancy_ratio", "Share of the workers that are busy", [stat.occupancy for stat in stats]),
         ):
             gauge = GaugeMetricFamily(f"antiphon_engine_{name}", text, labels=["model"])
             for stat, value in zip(stats, now, strict=True):
                 gauge.add_metric([stat.name], value)
             yield gauge
         jobs = CounterMetricFamily("antiphon_engine_jobs", "Jobs by how they ended", labels=["model", "outcome"])
-        service_s = SummaryMetricFamily(
-            "antiphon_engine_service_seconds", "Time that jobs held a worker", labels=["model"]
-        )
-        wait_s = SummaryMetricFamily(
-            "antiphon_engine_wait_seconds", "Time that jobs waited for a worker", labels=["model"]
-        )
         for stat in stats:
             for outcome in ("completed", "failed", "cancelled", "rejected", "expired"):
                 jobs.add_metric([stat.name, outcome], getattr(stat, outcome))
-            worked = stat.completed + stat.failed
-            service_s.add_metric([stat.name], worked, stat.service_s_sum)
-            wait_s.add_metric([stat.name], worked, stat.wait_s_sum)
-        yield from (jobs, service_s, wait_s)
+        yield jobs
+        for name, text, distributions in (
+            ("wait_seconds", "Time that jobs waited for their first call", [stat.wait_s for stat in stats]),
+            ("service_seconds", "Time that a call held a worker", [stat.service_s for stat in stats]),
+            ("batch_size", "Jobs of a call", [stat.batch_size for stat in stats]),
+        ):
+            histogram = HistogramMetricFamily(f"antiphon_engine_{name}", text, labels=["model"])
+            for stat, distribution in zip(stats, distributions, strict=True):
+                histogram.add_metric([stat.name], distribution.buckets(), distribution.sum)
+            yield histogram
 
 
 class Metrics:

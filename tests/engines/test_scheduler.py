@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import anyio
 import pytest
 from anyio import to_thread
 
-from engines.base import Cancellation
-from engines.scheduler import Priority, Scheduler
+from engines.base import Cancellation, Lanes
+from engines.scheduler import Priority, Scheduler, Terms
 from schemas.errors import ErrorCode, SpeechError
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 PATIENCE_S = 10.0
 
@@ -36,6 +39,11 @@ class Work:
 
     async def begun(self) -> None:
         assert await to_thread.run_sync(self.entered.wait, PATIENCE_S)
+
+
+def once(fn: Callable[[], T]) -> Callable[[Sequence[None]], list[T]]:
+    """A call for one item at a time."""
+    return lambda items: [fn() for _ in items]
 
 
 class Clock:
@@ -62,13 +70,13 @@ def work() -> Iterator[Work]:
 async def run(
     scheduler: Scheduler, fn: Callable[[], str], priority: Priority = Priority.FINAL, deadline_s: float | None = None
 ) -> str:
-    return await scheduler.run(fn, cancellation=Cancellation(), priority=priority, deadline_s=deadline_s)
+    return await scheduler.run(once(fn), None, Terms(priority=priority, deadline_s=deadline_s), Cancellation())
 
 
 async def occupy(scheduler: Scheduler, work: Work, priority: Priority = Priority.FINAL) -> None:
     """Hold a worker until the work is released; its end is nobody's concern."""
     with suppress(SpeechError):
-        await scheduler.run(work, cancellation=work.cancellation, priority=priority)
+        await scheduler.run(once(work), None, Terms(priority=priority), work.cancellation)
 
 
 async def test_a_job_returns_what_its_function_returns() -> None:
@@ -114,7 +122,7 @@ async def test_the_event_loop_goes_on_while_an_engine_blocks(work: Work) -> None
 
 async def test_no_more_jobs_run_at_once_than_there_are_workers() -> None:
     works = [Work() for _ in range(3)]
-    async with Scheduler("asr", workers=2) as scheduler, anyio.create_task_group() as tasks:
+    async with Scheduler("asr", lanes=Lanes(2)) as scheduler, anyio.create_task_group() as tasks:
         for work in works:
             tasks.start_soon(occupy, scheduler, work)
         await works[0].begun()
@@ -131,7 +139,7 @@ async def test_the_most_urgent_job_goes_first_and_equals_in_order_of_arrival(wor
     order: list[str] = []
 
     async def submit(name: str, priority: Priority) -> None:
-        await scheduler.run(lambda: order.append(name), cancellation=Cancellation(), priority=priority)
+        await scheduler.run(once(lambda: order.append(name)), None, Terms(priority=priority), Cancellation())
 
     async with Scheduler("asr") as scheduler, anyio.create_task_group() as tasks:
         tasks.start_soon(occupy, scheduler, work)
@@ -151,7 +159,7 @@ async def test_the_most_urgent_job_goes_first_and_equals_in_order_of_arrival(wor
 
 async def test_background_jobs_leave_one_of_several_workers_free() -> None:
     files = [Work(), Work()]
-    async with Scheduler("asr", workers=2) as scheduler, anyio.create_task_group() as tasks:
+    async with Scheduler("asr", lanes=Lanes(2)) as scheduler, anyio.create_task_group() as tasks:
         for file in files:
             tasks.start_soon(occupy, scheduler, file, Priority.BACKGROUND)
         await files[0].begun()
@@ -229,7 +237,7 @@ async def test_a_job_that_is_too_late_when_its_turn_comes_is_not_started(work: W
     async def submit() -> None:
         with pytest.raises(SpeechError) as raised:
             await scheduler.run(
-                called.set, cancellation=Cancellation(), priority=Priority.FINAL, deadline_s=clock.now_s + 60.0
+                once(called.set), None, Terms(priority=Priority.FINAL, deadline_s=clock.now_s + 60.0), Cancellation()
             )
         assert raised.value.code is ErrorCode.DEADLINE_EXCEEDED
 
@@ -247,7 +255,10 @@ async def test_a_deadline_that_passes_while_the_engine_works_frees_the_caller_an
     async with Scheduler("asr") as scheduler:
         with pytest.raises(SpeechError) as raised:
             await scheduler.run(
-                work, cancellation=work.cancellation, priority=Priority.FINAL, deadline_s=anyio.current_time() + 0.05
+                once(work),
+                None,
+                Terms(priority=Priority.FINAL, deadline_s=anyio.current_time() + 0.05),
+                work.cancellation,
             )
         assert raised.value.code is ErrorCode.DEADLINE_EXCEEDED
         assert work.cancellation.cancelled
@@ -260,7 +271,7 @@ async def test_a_caller_cancelled_in_the_queue_gives_its_place_back(work: Work) 
 
     async def submit() -> None:
         with scope:
-            await scheduler.run(called.set, cancellation=cancellation, priority=Priority.FINAL)
+            await scheduler.run(once(called.set), None, Terms(priority=Priority.FINAL), cancellation)
 
     async with Scheduler("asr", max_queued=1) as scheduler, anyio.create_task_group() as tasks:
         tasks.start_soon(occupy, scheduler, work)
@@ -305,7 +316,7 @@ async def test_a_job_cancelled_before_its_turn_is_not_started(work: Work) -> Non
 
     async def submit() -> None:
         with pytest.raises(SpeechError) as raised:
-            await scheduler.run(called.set, cancellation=cancellation, priority=Priority.FINAL)
+            await scheduler.run(once(called.set), None, Terms(priority=Priority.FINAL), cancellation)
         assert raised.value.code is ErrorCode.CANCELLED
 
     async with Scheduler("asr") as scheduler, anyio.create_task_group() as tasks:
@@ -316,106 +327,6 @@ async def test_a_job_cancelled_before_its_turn_is_not_started(work: Work) -> Non
         cancellation.cancel()
         work.release()
     assert not called.is_set()
-
-
-async def test_a_stream_gives_the_items_in_order() -> None:
-    def produce(emit: Callable[[int], None]) -> None:
-        for number in range(20):
-            emit(number)
-
-    async with Scheduler("tts") as scheduler:
-        async with scheduler.stream(produce, cancellation=Cancellation(), priority=Priority.SPEECH) as items:
-            assert [item async for item in items] == list(range(20))
-        assert scheduler.stats().completed == 1
-
-
-async def test_a_stream_raises_the_engines_error_after_the_items_before_it() -> None:
-    def produce(emit: Callable[[int], None]) -> None:
-        emit(1)
-        raise ValueError
-
-    async with Scheduler("tts") as scheduler:
-        async with scheduler.stream(produce, cancellation=Cancellation(), priority=Priority.SPEECH) as items:
-            assert await anext(items) == 1
-            with pytest.raises(SpeechError) as raised:
-                await anext(items)
-        assert raised.value.code is ErrorCode.ENGINE_FAILED
-
-
-async def test_a_consumer_that_leaves_early_stops_the_engine() -> None:
-    cancellation = Cancellation()
-    closed = threading.Event()
-
-    def produce(emit: Callable[[int], None]) -> None:
-        try:
-            number = 0
-            while True:
-                emit(number := number + 1)
-        finally:
-            closed.set()
-
-    async with Scheduler("tts") as scheduler:
-        async with scheduler.stream(produce, cancellation=cancellation, priority=Priority.SPEECH) as items:
-            async for _ in items:
-                break
-        assert cancellation.cancelled
-        assert await to_thread.run_sync(closed.wait, PATIENCE_S)
-        assert await run(scheduler, lambda: "the worker is free") == "the worker is free"
-        assert scheduler.stats().cancelled == 1
-
-
-async def test_the_engine_waits_for_a_slow_consumer() -> None:
-    made = 0
-
-    def produce(emit: Callable[[int], None]) -> None:
-        nonlocal made
-        for number in range(1_000):
-            made = number + 1
-            emit(number)
-
-    async with Scheduler("tts") as scheduler:
-        stream = scheduler.stream(produce, cancellation=Cancellation(), priority=Priority.SPEECH, buffer_items=3)
-        async with stream as items:
-            async for item in items:
-                # Let the engine run ahead as far as it can.
-                for _ in range(3):
-                    await anyio.wait_all_tasks_blocked()
-                assert made <= item + 1 + 3 + 1, "taken, buffered, in the engine's hand"
-                if item == 3:
-                    break
-
-
-async def test_a_stream_that_cannot_start_in_time_says_so_on_entering(work: Work) -> None:
-    def produce(_: Callable[[int], None]) -> None:
-        pytest.fail("started")
-
-    async with Scheduler("tts") as scheduler, anyio.create_task_group() as tasks:
-        tasks.start_soon(occupy, scheduler, work)
-        await work.begun()
-        with pytest.raises(SpeechError) as raised:
-            async with scheduler.stream(
-                produce,
-                cancellation=Cancellation(),
-                priority=Priority.SPEECH,
-                deadline_s=anyio.current_time() + 0.01,
-            ):
-                pytest.fail("entered")
-        assert raised.value.code is ErrorCode.DEADLINE_EXCEEDED
-        work.release()
-
-
-async def test_a_stream_that_finds_the_queue_full_is_rejected_on_entering(work: Work) -> None:
-    def produce(_: Callable[[int], None]) -> None:
-        pytest.fail("started")
-
-    async with Scheduler("tts", max_queued=0) as scheduler, anyio.create_task_group() as tasks:
-        tasks.start_soon(occupy, scheduler, work)
-        await work.begun()
-        with pytest.raises(SpeechError) as raised:
-            async with scheduler.stream(produce, cancellation=Cancellation(), priority=Priority.SPEECH):
-                pytest.fail("entered")
-        assert raised.value.code is ErrorCode.OVERLOADED
-        work.release()
 
 
 async def test_shutdown_rejects_what_waits_and_lets_what_runs_finish(work: Work) -> None:
@@ -458,7 +369,7 @@ async def test_shutdown_stops_a_job_that_outlasts_the_grace_time() -> None:
 
     async def submit() -> None:
         with pytest.raises(SpeechError):
-            await scheduler.run(endless, cancellation=cancellation, priority=Priority.FINAL)
+            await scheduler.run(once(endless), None, Terms(priority=Priority.FINAL), cancellation)
 
     async with anyio.create_task_group() as tasks:
         async with Scheduler("asr", grace_s=0.0) as scheduler:
@@ -510,4 +421,4 @@ async def test_waiting_and_service_times_are_counted_apart(work: Work) -> None:
         clock.now_s += 3.0
         work.release()
     stats = scheduler.stats()
-    assert (stats.wait_s_sum, stats.service_s_sum) == (pytest.approx(3.0), pytest.approx(3.0))
+    assert (stats.wait_s.sum, stats.service_s.sum) == (pytest.approx(3.0), pytest.approx(3.0))

@@ -256,7 +256,7 @@ async def test_metrics_count_requests_and_show_engines(client: httpx.AsyncClient
         'antiphon_model_loaded{kind="asr",model="fake-asr"} 0.0',
         'antiphon_engine_jobs_total{model="fake-tts",outcome="completed"} 1.0',
         'antiphon_engine_queued{model="fake-tts"} 0.0',
-        'antiphon_engine_service_seconds_count{model="fake-tts"} 1.0',
+        'antiphon_engine_wait_seconds_count{model="fake-tts"} 1.0',
     ):
         assert line in lines
     assert any(line.startswith("process_resident_memory_bytes") for line in lines)

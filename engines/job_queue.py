@@ -1,0 +1,186 @@
+"""Which of the waiting jobs goes next. No threads, no waiting: time and capacity are arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+
+_DRY_MARGIN_S: Final = 0.25
+"""A listener with less audio left than this goes before one who has heard nothing yet. Longer than a step takes."""
+_MIN_AUDIO_S: Final = 0.01
+"""Work without a length is not for nothing."""
+
+
+class Priority(IntEnum):
+    """What goes first; the lowest number does."""
+
+    FINAL = 0
+    """The transcript an agent is waiting for, and the frame-by-frame work of a session."""
+    SPEECH = 1
+    """What the agent says."""
+    PARTIAL = 2
+    """Transcripts of unfinished turns: the next one replaces it."""
+    BACKGROUND = 3
+    """Files. Where there are several workers, one is always kept free of these."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """On what terms a job waits."""
+
+    priority: Priority = Priority.FINAL
+    owner: str | None = None
+    """Whose it is: within a priority, owners get equal shares of audio. Jobs of nobody share one share."""
+    audio_s: float = 1.0
+    """What it costs: seconds of audio that go in or come out."""
+    bucket: Hashable | None = None
+    """Jobs of one bucket and priority may share a call, and any of their calls will do; ``None`` goes alone."""
+    deadline_s: float | None = None
+    """On the scheduler's clock: when a call must have ended and a stream must have begun. ``None`` is never."""
+
+
+class Waiting:
+    """A job in the queue.
+
+    Args:
+        terms: On what terms.
+        order: Counts arrivals.
+    """
+
+    def __init__(self, terms: Terms, order: int) -> None:
+        self.terms = terms
+        self.order = order
+        self.due_s: float | None = None
+        """Of a stream that has begun: when its listener runs dry."""
+        self.is_closing = False
+        """Whether all that is left is to free what the engine holds for it."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has not begun, so that it can still be turned away."""
+        return self.due_s is None and not self.is_closing
+
+
+class JobQueue:
+    """Jobs by urgency, within bounds.
+
+    Order: what only frees memory; then by priority. Within one priority: streams whose listeners are about to run dry,
+    soonest first; then jobs that have not begun, by start-time fair queueing over their owners (Goyal, Vin and Cheng
+    1996), so that an owner with a hundred jobs delays an owner with one by no more than a job; then streams that are
+    ahead of their listeners.
+
+    Args:
+        max_jobs: How many jobs that have not begun may wait.
+        max_audio_s: How much audio they may have, unless it is one job alone.
+    """
+
+    def __init__(self, max_jobs: int, max_audio_s: float = math.inf) -> None:
+        self._max_jobs = max_jobs
+        self._max_audio_s = max_audio_s
+        self._jobs: dict[Waiting, None] = {}  # a set in order of arrival
+        self._new = 0
+        self.audio_s = 0.0
+        """Of jobs that have not begun."""
+        self._served_s: dict[tuple[Priority, str | None], float] = {}
+        self._virtual_s: dict[Priority, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job: Waiting) -> bool:
+        return job in self._jobs
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._jobs)
+
+    def add(self, job: Waiting) -> None:
+        """Let a job wait. :meth:`surplus` may have somebody to turn away after that."""
+        self._jobs[job] = None
+        if job.is_new:
+            self._new += 1
+            self.audio_s += job.terms.audio_s
+
+    def remove(self, job: Waiting) -> None:
+        """It waits no longer, and has cost its owner nothing."""
+        del self._jobs[job]
+        if job.is_new:
+            self._new -= 1
+            self.audio_s = self.audio_s - job.terms.audio_s if self._new else 0.0
+
+    def surplus(self, now_s: float) -> Waiting | None:
+        """The least urgent of too many, still in the queue."""
+        if self._new <= self._max_jobs and (self.audio_s <= self._max_audio_s or self._new == 1):
+            return None
+        return next(job for job in reversed(self._by_urgency(now_s)) if job.is_new)
+
+    def take(self, now_s: float, *, max_batch: int, workers: int, background: bool) -> list[Waiting]:
+        """The most urgent job, and those that go with it, at most a worker's share of all of their bucket.
+
+        Args:
+            now_s: Of the clock of ``due_s``.
+            max_batch: How many at most.
+            workers: Among how many these are shared out.
+            background: Whether work of that priority may be taken, too.
+        """
+        ready = [
+            job
+            for job in self._by_urgency(now_s)
+            if background or job.is_closing or job.terms.priority is not Priority.BACKGROUND
+        ]
+        if not ready:
+            return []
+        first = ready[0]
+        batch = [first]
+        if max_batch > 1 and first.is_new and first.terms.bucket is not None:
+            kin = [job for job in ready if job.is_new and _kind(job) == _kind(first)]
+            batch = kin[: min(max_batch, math.ceil(len(kin) / workers))]
+        for job in batch:
+            self.remove(job)
+            self._charge(job)
+        if not self._jobs:
+            # Nobody waits, so nobody is owed anything.
+            self._served_s.clear()
+            self._virtual_s.clear()
+        return batch
+
+    def _charge(self, job: Waiting) -> None:
+        if not job.is_new:
+            return
+        priority, owner = job.terms.priority, job.terms.owner
+        now_virtual_s = self._virtual_s.get(priority, 0.0)
+        start_s = max(now_virtual_s, self._served_s.get((priority, owner), 0.0))
+        self._virtual_s[priority] = start_s
+        self._served_s[priority, owner] = start_s + max(job.terms.audio_s, _MIN_AUDIO_S)
+        if len(self._served_s) > 2 * len(self._jobs) + 16:
+            # Who has had no more than anybody is owed nothing: as if they had never been here.
+            self._served_s = {
+                key: served_s for key, served_s in self._served_s.items() if served_s > self._virtual_s[key[0]]
+            }
+
+    def _by_urgency(self, now_s: float) -> list[Waiting]:
+        if len(self._jobs) == 1:
+            return list(self._jobs)
+        ranked: list[tuple[tuple[int, int, float], int, Waiting]] = []
+        ends_s: dict[tuple[Priority, str | None], float] = {}
+        for job in self._jobs:
+            terms = job.terms
+            if job.is_closing:
+                rank = (-1, 0, 0.0)
+            elif job.due_s is not None:
+                rank = (terms.priority, 0 if job.due_s <= now_s + _DRY_MARGIN_S else 2, job.due_s)
+            else:
+                key = (terms.priority, terms.owner)
+                if (start_s := ends_s.get(key)) is None:
+                    start_s = max(self._virtual_s.get(terms.priority, 0.0), self._served_s.get(key, 0.0))
+                ends_s[key] = start_s + max(terms.audio_s, _MIN_AUDIO_S)
+                rank = (terms.priority, 1, start_s)
+            ranked.append((rank, job.order, job))
+        ranked.sort()
+        return [job for _, _, job in ranked]
+
+
+def _kind(job: Waiting) -> tuple[Priority, Hashable]:
+    return job.terms.priority, job.terms.bucket
