@@ -68,8 +68,8 @@ class TranscribeInput(AudioInput, frozen=True, kw_only=True):
     whole: Annotated[
         bool,
         Meta(
-            description="Decode up to ten minutes in one go, as faster-whisper does. Otherwise a recording of more than "
-            "30 s is cut at silences and recognised piece by piece."
+            description="Decode up to ten minutes in one go, as faster-whisper does. Otherwise recordings of more than "
+            "30 s are cut at silences and recognised piece by piece."
         ),
     ] = False
     model: Annotated[str | None, Meta(description="The recognition model; the server's default when left out.")] = None
