@@ -1,12 +1,14 @@
 """The user's audio on its way in: from pieces of any size to frames with a speech probability.
 
-Pieces only pile up until there is a frame: the task that listens is woken once a frame, not once a piece, as hundreds
-of sessions that hear silence must cost little.
+Nothing here is a task: a piece that completes a frame sends it to the model, and the answer goes on from there. So a
+session that hears silence costs little, and one server can listen to hundreds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Callable
+from time import monotonic  # anyio's clock costs ten times as much, and this is asked a hundred times a second
 from typing import Final
 
 import anyio
@@ -14,8 +16,8 @@ import numpy as np
 
 from engines.base import VadState
 from engines.codec.resampler import Resampler
-from engines.host import EngineHost
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples, float_from_pcm16
+from session.voice_activity import VoiceActivity
 
 WAITING_S: Final = 1.0
 """Audio that may wait for the models before whoever sends it waits too."""
@@ -23,60 +25,87 @@ _SAMPLE_BYTES: Final = 2
 
 
 class AudioInput:
-    """One session's. ``feed`` and ``run`` are called on the event loop, ``run`` as a task.
+    """One session's. All methods are called on the event loop.
 
     Args:
         rate_hz: Of what is fed.
-        host: Tells speech from silence.
+        voice_activity: Tells speech from silence.
         stall_s: How long audio may fail to come within a turn.
-        hear: Takes each frame, ``float32, (512,)`` at 16 kHz, and its speech probability; may make the next one wait.
+        hear: Takes each frame, ``float32, (512,)`` at 16 kHz, and its speech probability.
+        is_held: Whether the next frame must wait until :meth:`go_on` is called.
         is_in_turn: Whether audio that stops coming means something.
         on_stall: Told that it has.
+        on_failure: Told that this session cannot go on, and why.
     """
 
     def __init__(
         self,
         rate_hz: int,
-        host: EngineHost,
+        voice_activity: VoiceActivity,
         stall_s: float,
         *,
-        hear: Callable[[Samples, float], Awaitable[None]],
+        hear: Callable[[Samples, float], None],
+        is_held: Callable[[], bool],
         is_in_turn: Callable[[], bool],
         on_stall: Callable[[], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self._rate_hz = rate_hz
-        self._host = host
+        self._voice_activity = voice_activity
         self._stall_s = stall_s
         self._hear = hear
+        self._is_held = is_held
         self._is_in_turn = is_in_turn
         self._on_stall = on_stall
+        self._on_failure = on_failure
         self._resampler = Resampler(rate_hz, SESSION_RATE_HZ)
         self._fed = bytearray()
         self._fed_max_bytes = int(WAITING_S * rate_hz) * _SAMPLE_BYTES
         self._frame_bytes = rate_hz * VAD_FRAME_SAMPLES // SESSION_RATE_HZ * _SAMPLE_BYTES
-        self._frame_fed = anyio.Event()
         self._taken = anyio.Event()
+        self._frames: deque[Samples] = deque()
         self._rest: Samples = np.zeros(0, np.float32)
         """Less than a frame."""
-        self._unheard_samples = 0
+        self._frame: Samples | None = None
+        """At the model now."""
+        self._stalled = False
+        self._moved_s = 0.0
+        """When audio last came in or was heard."""
         self._closed = False
-        self._vad_state: VadState
+        self._vad_state: VadState | None = None
 
     @property
     def unheard_s(self) -> float:
         """Audio that was fed and not yet heard. It is much only when audio comes faster than it is spoken."""
-        return self._unheard_samples / SESSION_RATE_HZ + len(self._fed) / _SAMPLE_BYTES / self._rate_hz
+        waiting_samples = len(self._frames) * VAD_FRAME_SAMPLES
+        return waiting_samples / SESSION_RATE_HZ + len(self._fed) / _SAMPLE_BYTES / self._rate_hz
 
     async def feed(self, pcm16: bytes) -> bool:
-        """Take whole samples of 16-bit PCM; waits while too much waits already. False if the session ended first."""
+        """Take whole samples of 16-bit PCM; waits while too much waits already. False if the session ended first.
+
+        Raises:
+            SpeechError: ``model_not_installed`` if there is no voice activity detection.
+        """
         while len(self._fed) >= self._fed_max_bytes and not self._closed:
             await self._taken.wait()
         if self._closed:
             return False
+        if self._vad_state is None:
+            self._vad_state = self._voice_activity.initial_state()
         self._fed += pcm16
-        if len(self._fed) >= self._frame_bytes:
-            self._frame_fed.set()
+        self._moved_s = monotonic()
+        self.go_on()
         return True
+
+    def go_on(self) -> None:
+        """Send the next frame to the model, if there is one, the last is back, and nothing holds it."""
+        if self._frame is not None or self._vad_state is None or self._closed:
+            return
+        if not self._frames and len(self._fed) >= self._frame_bytes:
+            self._take()
+        if self._frames and not self._is_held():
+            self._frame = self._frames.popleft()
+            self._voice_activity.score(self._frame, self._vad_state, self._scored, self._fail)
 
     def close(self) -> None:
         """Take no more; who waits is let go."""
@@ -84,35 +113,52 @@ class AudioInput:
         self._taken.set()
 
     async def run(self) -> None:
-        """Hear what is fed, for as long as it lasts."""
-        self._vad_state = self._host.vad_initial_state()
+        """Notice when audio stops coming within a turn."""
         while True:
-            if not self._is_in_turn():
-                await self._frame_fed.wait()
-            else:
-                with anyio.move_on_after(self._stall_s):
-                    await self._frame_fed.wait()
-            stalled = not self._frame_fed.is_set()
-            frames = self._take()
-            if stalled:
-                # The rest of a frame may hold the end of a word: silence fills it up.
-                frames.append(np.pad(self._rest, (0, VAD_FRAME_SAMPLES - len(self._rest))))
-                self._rest = self._rest[:0]
-            for frame in frames:
-                self._unheard_samples = max(0, self._unheard_samples - VAD_FRAME_SAMPLES)
-                probabilities, (self._vad_state,) = await self._host.score_vad(frame[np.newaxis], [self._vad_state])
-                await self._hear(frame, float(probabilities[0]))
-            if stalled:
-                self._on_stall()
+            still_s = monotonic() - self._moved_s
+            if still_s < self._stall_s:
+                await anyio.sleep(self._stall_s - still_s)
+                continue
+            if self._is_in_turn() and self._frame is None and not self._frames:
+                self._stall()
+            await anyio.sleep(self._stall_s)
 
-    def _take(self) -> list[Samples]:
-        """The whole frames of what was fed."""
+    def _take(self) -> None:
+        """Cut what was fed into frames."""
         pcm16, self._fed = self._fed, bytearray()
-        self._frame_fed = anyio.Event()
         self._taken.set()
         self._taken = anyio.Event()
-        samples = np.concatenate((self._rest, self._resampler.push(float_from_pcm16(pcm16))))
+        samples = self._resampler.push(float_from_pcm16(pcm16))
+        if len(self._rest):
+            samples = np.concatenate((self._rest, samples))
         whole = len(samples) - len(samples) % VAD_FRAME_SAMPLES
         self._rest = samples[whole:]
-        self._unheard_samples += whole
-        return list(samples[:whole].reshape(-1, VAD_FRAME_SAMPLES))
+        self._frames.extend(samples[:whole].reshape(-1, VAD_FRAME_SAMPLES))
+
+    def _stall(self) -> None:
+        """The rest of a frame may hold the end of a word: silence fills it up."""
+        self._take()
+        self._frames.append(np.pad(self._rest, (0, VAD_FRAME_SAMPLES - len(self._rest))))
+        self._rest = self._rest[:0]
+        self._stalled = True
+        self.go_on()
+
+    def _scored(self, probability: float, state: VadState) -> None:
+        frame, self._frame = self._frame, None
+        if self._closed or frame is None:
+            return
+        self._vad_state = state
+        self._moved_s = monotonic()
+        try:
+            self._hear(frame, probability)
+            if self._stalled and not self._frames and self._frame is None:
+                self._stalled = False
+                self._on_stall()
+        except Exception as error:  # noqa: BLE001  one session's failure must not reach the others of the tick
+            self._on_failure(error)
+            return
+        self.go_on()
+
+    def _fail(self, error: Exception) -> None:
+        if not self._closed:
+            self._on_failure(error)

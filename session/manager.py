@@ -26,6 +26,7 @@ from session.log import READ_EVENTS, EventLog, Published
 from session.recognition import RecognitionCounts
 from session.runner import CloseReason, Session, SessionLimits
 from session.stores.base import EventStore, SessionRecord
+from session.voice_activity import VoiceActivity
 
 logger = structlog.get_logger("antiphon.session")
 
@@ -52,6 +53,7 @@ class SessionManager:
         self._clock = clock or MonotonicClock()
         self.recognition = RecognitionCounts()
         """Of all sessions since the start."""
+        self._voice_activity = VoiceActivity(host)
         self._live: dict[str, Session] = {}
         self._stack = AsyncExitStack()
         self._accepting = False
@@ -62,6 +64,7 @@ class SessionManager:
         await self._recover()
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._tasks.start_soon(self._sweep)
+        self._tasks.start_soon(self._voice_activity.run)
         self._accepting = True
         return self
 
@@ -119,6 +122,7 @@ class SessionManager:
             record.created_at,
             settings,
             host=self._host,
+            voice_activity=self._voice_activity,
             log=EventLog(record.session_id, self._store),
             clock=self._clock,
             limits=self._limits,

@@ -71,6 +71,7 @@ from session.turn_events import (
     TurnEvent,
     VadFrame,
 )
+from session.voice_activity import VoiceActivity
 
 logger = structlog.get_logger("antiphon.session")
 
@@ -109,6 +110,7 @@ class Session:
         settings: SessionSettings,
         *,
         host: EngineHost,
+        voice_activity: VoiceActivity,
         log: EventLog,
         clock: Clock,
         limits: SessionLimits,
@@ -128,11 +130,13 @@ class Session:
         self._audio = AudioBuffer()
         self._input = AudioInput(
             settings.input_rate_hz,
-            host,
+            voice_activity,
             limits.input_stall_s,
             hear=self._hear,
+            is_held=self._waits_for_commit,
             is_in_turn=lambda: self._state.user in {UserState.USER, UserState.PAUSED},
             on_stall=lambda: self._dispatch(InputStalled()),
+            on_failure=self._fail,
         )
         self._recognizer = TurnRecognizer(
             host,
@@ -340,9 +344,8 @@ class Session:
                     task_status.started()
                     await self._closing.wait()
                     self._tasks.cancel_scope.cancel()
-            except Exception:
-                logger.exception("session_failed", session_id=self.session_id)
-                self._close_reason = "failed"
+            except Exception as error:  # noqa: BLE001  the boundary of a session
+                self._fail(error)
             finally:
                 self._close_reason = self._close_reason or "shutdown"
                 self._input.close()
@@ -361,13 +364,19 @@ class Session:
             self._close_reason = "failed"
             self._closing.set()
 
-    async def _hear(self, frame: Samples, probability: float) -> None:
+    def _hear(self, frame: Samples, probability: float) -> None:
         self._audio.append(frame)
         self._dispatch(VadFrame(probability))
         self._trim_audio()
-        # Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago.
-        while self._state.user is UserState.COMMIT and self._input.unheard_s > BEHIND_S:
-            await self._turn_ended.wait()
+
+    def _waits_for_commit(self) -> bool:
+        """Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago."""
+        return self._state.user is UserState.COMMIT and self._input.unheard_s > BEHIND_S
+
+    def _fail(self, error: Exception) -> None:
+        logger.error("session_failed", session_id=self.session_id, exc_info=error)
+        self._close_reason = self._close_reason or "failed"
+        self._closing.set()
 
     def _trim_audio(self) -> None:
         keep_samples = samples_of_ms(KEPT_SILENCE_MS) + self._state.voiced_samples
@@ -441,6 +450,7 @@ class Session:
         )
         self._turn_ended.set()
         self._turn_ended = anyio.Event()
+        self._input.go_on()
 
     def _on_partial(self, action: PartialAsr, words: LocalAgreement) -> None:
         if self._state.user is UserState.USER and action.turn == self._state.turn:

@@ -72,6 +72,8 @@ async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: b
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        # Sound does not deflate: it costs each session CPU time for every frame, and a third of a megabyte.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
     )
     server = _Server(config, on_ready=lambda: _announce(listener), on_stop=app.state.sessions.drain)
