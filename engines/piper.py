@@ -7,7 +7,7 @@ wanted as well: word times are exact to a frame (about 12 ms), but where a word 
 :mod:`engines.word_alignment`.
 
 Piper makes the loudest sample of each sentence 1. Nobody knows that sample when the first of them are sent, so here a
-voice has one gain, by which the loudest sample of a sentence of nine digits is 0.8.
+voice has one gain, which makes it as loud as every other (:mod:`engines.loudness`), as measured on nine digits.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from engines.base import Lanes, TtsJob
+from engines.base import Lanes, Pronunciation, TtsJob
+from engines.loudness import gain_to_target
+from engines.phoneme_cache import PhonemeCache
 from engines.vits_decoder import Frames, VitsDecoder, VitsStage
 from engines.vits_graph import SPEAKER
 from engines.vits_network import VitsNetwork, open_graph
@@ -47,9 +50,6 @@ _START, _END, _PAD = "^", "$", "_"
 """Names of the symbols around a sentence and after each phoneme."""
 _EXAMPLE: Final = "1 2 3 4 5 6 7 8 9"
 """What a voice's gain is measured on: digits are read out in every language."""
-_EXAMPLE_PEAK: Final = 0.8
-"""What the loudest sample of that becomes. With the voice joe, speech is 2 dB below Piper's in the median of 20
-sentences, each as loud as the others, and the loudest samples of one sentence in ten are cut off."""
 
 
 class PiperTts:
@@ -86,6 +86,7 @@ class PiperTts:
             self._front_outputs = (parts.latents, parts.durations)
             # It is asked for phonemes only, and has no network to ask for more.
             self._piper: PiperVoice = piper.PiperVoice(None, piper.PiperConfig.from_dict(config))
+            self._phonemise = PhonemeCache(self._piper.phonemize)
             self._decoder: VitsDecoder | None = None
             example, _ = self._latents(self._example(), speed=1.0, noise=0.0)
             if parts.decoder is None:
@@ -111,17 +112,21 @@ class PiperTts:
                 self._decoder = VitsDecoder(decoder, flow)
         except (OSError, ValueError):
             raise _corrupt(model_dir) from None
-        peak = max(float(np.abs(samples).max()) for samples in self._audio(example))
-        self.gain: Final = _EXAMPLE_PEAK / max(peak, 1e-8)
+        spoken = np.concatenate(list(self._audio(example)))
+        self.gain: Final = gain_to_target(spoken, self.voices[0].sample_rate_hz)
         """What the samples the model makes are multiplied with."""
 
     def synthesize(self, job: TtsJob) -> Iterator[SpeechChunk]:
         """Chunks within sentences; none if the text holds nothing to say. See :class:`engines.base.Tts`.
 
         Every stretch of text between white space is a word. One that is not heard, such as a dash, has no length.
+
+        Raises:
+            SpeechError: ``invalid_request`` for a pronunciation with symbols the voice does not know.
         """
-        sentences = self._sentences(job.text)
-        aligner = WordAligner(job.text, self._phonemise_word)
+        self._check(job.pronunciations)
+        sentences = self._sentences(_marked(job.text, job.pronunciations, 0, len(job.text)))
+        aligner = WordAligner(job.text, partial(self._phonemise_word, job))
         rate_hz = self.voices[0].sample_rate_hz
         spoken_samples = 0
         for number, phonemes in enumerate(sentences, start=1):
@@ -159,11 +164,20 @@ class PiperTts:
         sentences = ([phoneme for phoneme in each if phoneme in known] for each in self._phonemise(text))
         return [piece for each in sentences for piece in _pieces(each) if any(map(is_sound, piece))]
 
-    def _phonemise_word(self, word: str) -> list[str]:
+    def _phonemise_word(self, job: TtsJob, start: int, end: int) -> list[str]:
+        word = _marked(job.text, job.pronunciations, start, end)
         return [phoneme for sentence in self._phonemise(word) for phoneme in sentence]
 
-    def _phonemise(self, text: str) -> list[list[str]]:
-        return self._piper.phonemize(_UNSPEAKABLE.sub(" ", text))
+    def _check(self, pronunciations: Sequence[Pronunciation]) -> None:
+        known = self._piper.config.phoneme_id_map
+        for one in pronunciations:
+            if unknown := [symbol for symbol in _decomposed(one.ipa) if symbol not in known]:
+                raise SpeechError(
+                    ErrorCode.INVALID_REQUEST,
+                    f"The voice {self.voices[0].id} does not know the symbol {unknown[0]!r} in the pronunciation "
+                    f"{one.ipa[:64]!r}. It knows: {' '.join(sorted(symbol for symbol in known if is_sound(symbol)))}",
+                    param="ipa",
+                )
 
     def _example(self) -> Sequence[str]:
         """Phonemes to measure with: every sound there is, should the voice know no digits."""
@@ -261,6 +275,26 @@ def _corrupt(model_dir: Path) -> SpeechError:
         f"Run: antiphon models pull {model_dir.name} --force",
         param="model",
     )
+
+
+def _marked(text: str, pronunciations: Sequence[Pronunciation], start: int, end: int) -> str:
+    """A stretch of text as Piper takes it: with phonemes, in double brackets, for what begins in it and has some."""
+    marked: list[str] = []
+    place = start
+    for one in pronunciations:
+        if one.end <= place or one.start >= end:
+            continue
+        marked.append(_UNSPEAKABLE.sub(" ", text[place : max(place, one.start)]))
+        if one.start >= start:
+            marked.append(f"[[{_decomposed(one.ipa)}]]")
+        place = min(one.end, end)
+    marked.append(_UNSPEAKABLE.sub(" ", text[place:end]))
+    return "".join(marked)
+
+
+def _decomposed(ipa: str) -> str:
+    """Accents as symbols of their own, as Piper has them."""
+    return unicodedata.normalize("NFD", ipa.strip())
 
 
 def _is_speakable(text: str) -> bool:

@@ -48,10 +48,10 @@ class WordAligner:
 
     Args:
         text: What is spoken.
-        phonemise: The phonemes of a word alone.
+        phonemise: The phonemes of a word alone, given its first offset in the text and the one after its last.
     """
 
-    def __init__(self, text: str, phonemise: Callable[[str], Sequence[str]]) -> None:
+    def __init__(self, text: str, phonemise: Callable[[int, int], Sequence[str]]) -> None:
         self._matches = deque(re.finditer(r"\S+", text))
         self._phonemise = phonemise
         self._ahead: deque[_Word] = deque()
@@ -81,7 +81,7 @@ class WordAligner:
         known = sum(len(word.phonemes) for word in self._ahead)
         while self._matches and (phonemes is None or known < phonemes):
             match = self._matches.popleft()
-            sounds = [phoneme for phoneme in self._phonemise(match[0]) if is_sound(phoneme)]
+            sounds = [phoneme for phoneme in self._phonemise(*match.span()) if is_sound(phoneme)]
             self._ahead.append(_Word(match[0], match.start(), match.end(), sounds))
             known += len(sounds)
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from engines.base import Cancellation, TtsJob
+from engines.base import Cancellation, Pronunciation, TtsJob
 from engines.onnx_session import OnnxSession
 from engines.piper import PiperTts, read_voice
 from engines.vits_decoder import Frames, VitsDecoder, VitsStage
@@ -161,6 +161,44 @@ class TestSynthesis:
         text = "ah" * 400
         (word,) = words_of(spoken(engine, text))
         assert word.text == text
+
+
+@pytest.mark.real
+class TestPronunciation:
+    """What is said as phonemes say, whatever the spelling."""
+
+    def spoken_as(self, engine: PiperTts, text: str, *pronunciations: Pronunciation) -> list[SpeechChunk]:
+        job = TtsJob(text=text, voice=VOICE, cancellation=Cancellation(), pronunciations=pronunciations)
+        return list(engine.synthesize(job))
+
+    def test_a_word_sounds_as_it_is_to_be_said(self, engine: PiperTts) -> None:
+        as_told = self.spoken_as(engine, "a colonel came", Pronunciation(2, 9, "kɚnəl"))
+        assert len(joined(as_told)) != len(joined(spoken(engine, "a colognel came")))
+        other = self.spoken_as(engine, "a xyz came", Pronunciation(2, 5, "kɚnəl"))
+        np.testing.assert_array_equal(joined(as_told), joined(other))
+        assert [word.text for word in words_of(as_told)] == ["a", "colonel", "came"]
+        assert [word.text for word in words_of(other)] == ["a", "xyz", "came"]
+        assert [word.start_s for word in words_of(as_told)] == [word.start_s for word in words_of(other)]
+
+    def test_its_words_have_their_own_times(self, engine: PiperTts) -> None:
+        words = words_of(self.spoken_as(engine, "say X now, please", Pronunciation(4, 5, "ɛkstɹəˈɔːɹdɪnɛɹi")))
+        lasts_s = {word.text: word.end_s - word.start_s for word in words}
+        assert lasts_s["X"] > lasts_s["say"] + lasts_s["now,"]
+
+    def test_a_phrase_lasts_as_long_as_its_first_word(self, engine: PiperTts) -> None:
+        words = words_of(self.spoken_as(engine, "in New York today", Pronunciation(3, 11, "nuːjɔːɹk")))
+        assert [word.text for word in words] == ["in", "New", "York", "today"]
+        assert words[1].end_s > words[1].start_s
+        assert words[2].end_s == words[2].start_s
+
+    def test_a_symbol_the_voice_does_not_know_is_named(self, engine: PiperTts) -> None:
+        with pytest.raises(SpeechError, match="'☃'") as raised:
+            self.spoken_as(engine, "snow", Pronunciation(0, 4, "sn☃"))
+        assert raised.value.code is ErrorCode.INVALID_REQUEST
+
+    def test_brackets_in_the_text_are_no_phonemes(self, engine: PiperTts) -> None:
+        bracketed = joined(self.spoken_as(engine, "say [[h]] now"))
+        np.testing.assert_array_equal(bracketed, joined(spoken(engine, "say  h  now")))
 
 
 @pytest.mark.real
