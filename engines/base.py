@@ -10,7 +10,6 @@ is broken.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol
 
@@ -37,20 +36,16 @@ class Cancellation:
     """A flag that crosses from the event loop to a worker thread. Engines look at it between steps."""
 
     def __init__(self) -> None:
-        self._flag = threading.Event()
+        self.cancelled = False
+        """Whether to stop."""
 
     def cancel(self) -> None:
         """Ask the work to stop; it does so at its next step."""
-        self._flag.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether to stop."""
-        return self._flag.is_set()
+        self.cancelled = True
 
     def check(self) -> None:
         """Raise ``SpeechError(cancelled)`` if asked to stop."""
-        if self._flag.is_set():
+        if self.cancelled:
             raise SpeechError(ErrorCode.CANCELLED, "The request was cancelled.")
 
 

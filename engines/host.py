@@ -34,9 +34,7 @@ from schemas.models import ModelKind, ModelStatus
 from schemas.speech import SpeechChunk, Voice
 from schemas.transcripts import LanguageGuess, Segment, Transcript, language_code
 
-_FRAME_TIMEOUT_S: Final = 30.0
-"""An engine that takes so long over milliseconds of work is stuck."""
-_FRAME_S: Final = VAD_FRAME_SAMPLES / SESSION_RATE_HZ
+_FRAME_TERMS: Final = Terms(audio_s=VAD_FRAME_SAMPLES / SESSION_RATE_HZ, bucket="frame")
 _SPOKEN_CHARS_PER_S: Final = 15.0
 """About the rate of read English; what a text costs is not known before it is spoken."""
 _TURN_MAX_S: Final = 30
@@ -227,7 +225,7 @@ class EngineHost:
         slot = self._slots.find(ModelKind.VAD, None)
         async with slot.using(None) as engine:
             score = partial(_score_frames, cast("Vad", engine))
-            return await slot.scheduler.run(score, (frames, states), _frame_terms(_FRAME_S), Cancellation())
+            return await slot.scheduler.run(score, (frames, states), _FRAME_TERMS, Cancellation())
 
     async def score_turn(self, samples: Samples) -> float | None:
         """The probability that 16 kHz audio ending in silence is a complete turn; ``None`` without a turn detector.
@@ -241,7 +239,7 @@ class EngineHost:
             return None
         async with slot.using(None) as engine:
             detector = cast("TurnDetector", engine)
-            terms = _frame_terms(len(samples) / SESSION_RATE_HZ)
+            terms = Terms(audio_s=len(samples) / SESSION_RATE_HZ, bucket="turn")
             return await slot.scheduler.run(detector.score, samples, terms, Cancellation())
 
     def voices(self) -> tuple[Voice, ...]:
@@ -314,11 +312,6 @@ class EngineHost:
                     await slot.free()
             idle_since_s = min((slot.last_used_s for slot in self._slots if slot.loaded), default=now_s)
             await self._sleep(max(idle_since_s + keep_alive_s - now_s, keep_alive_s / 10))
-
-
-def _frame_terms(audio_s: float) -> Terms:
-    """Of work that takes milliseconds and cannot be cancelled."""
-    return Terms(audio_s=audio_s, bucket="frame", deadline_s=anyio.current_time() + _FRAME_TIMEOUT_S)
 
 
 _Frames = tuple[NDArray[np.float32], Sequence[VadState]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import copy_context
@@ -34,12 +35,16 @@ class Job(Waiting):
         self.queued_at_s = 0.0
         self.has_begun = False
         self.is_running = False
+        self.awaits_begin = False
+        """Whether it is news for its caller that it has begun."""
         self.has_left = False
         """Whether its caller waits no longer."""
         self.error: SpeechError | None = None
-        self.begun: anyio.Event | None = None
-        """For those who wait for it."""
-        self.done = anyio.Event()
+        self.has_ended = False
+        self.limit_s = math.inf
+        """Until when its caller waits for what it waits for now."""
+        self.news: anyio.Event | None = None
+        """For its caller, while it waits."""
         self.context = copy_context()
 
     def work(self, jobs: Sequence[Job], judge: Judge) -> list[Outcome]:
@@ -50,11 +55,15 @@ class Job(Waiting):
         """How much audio that outcome stands for."""
         raise NotImplementedError
 
-    def end(self) -> None:
-        """Tell whoever waits."""
-        if self.begun is not None:
-            self.begun.set()
-        self.done.set()
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more for its caller to wait for."""
+        return self.has_ended or self.has_left
+
+    def tell(self) -> None:
+        """There is news for its caller."""
+        if self.news is not None:
+            self.news.set()
 
 
 class Call(Job):
@@ -79,7 +88,8 @@ class Call(Job):
         super().__init__(terms, cancellation, order)
         self._call = call
         self.item = item
-        self._on_end = on_end
+        self.on_end = on_end
+        self.awaits_begin = on_end is not None
         self.result: Any = None
 
     def work(self, jobs: Sequence[Job], judge: Judge) -> list[Outcome]:
@@ -103,12 +113,6 @@ class Call(Job):
         """As it was announced; failures are no measure of the engine."""
         return 0.0 if isinstance(outcome, SpeechError) else self.terms.audio_s
 
-    def end(self) -> None:
-        """Tell whoever waits."""
-        super().end()
-        if self._on_end is not None:
-            self._on_end()
-
 
 class Stream(Job):
     """An iterator, of which each step is one use of the engine.
@@ -130,15 +134,13 @@ class Stream(Job):
         buffer_items: int,
     ) -> None:
         super().__init__(terms, cancellation, order)
+        self.awaits_begin = True
         self._start = start
         self._item_s = item_s
         self._buffer_items = buffer_items
         self._iterator: Iterator[Any] | None = None
         self.items: deque[Any] = deque()
         self.is_parked = False
-        self.begun = anyio.Event()
-        self.changed = anyio.Event()
-        """Set when there is news for the consumer, who puts a fresh one in its place."""
 
     @property
     def is_full(self) -> bool:
@@ -170,12 +172,7 @@ class Stream(Job):
         """An item for the consumer, who is taken to play it after those before it."""
         self.due_s = max(now_s, self.due_s or now_s) + self._item_s(item)
         self.items.append(item)
-        self.changed.set()
-
-    def end(self) -> None:
-        """Tell whoever waits."""
-        self.changed.set()
-        super().end()
+        self.tell()
 
 
 class Use:

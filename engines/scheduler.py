@@ -15,6 +15,7 @@ the worker is free again only when the thread has returned.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -61,8 +62,9 @@ class Scheduler:
         max_queued: How many jobs may wait. With one more, the least urgent of all is turned away.
         max_queued_audio_s: How much audio they may have, unless it is one job alone.
         grace_s: At the end, how long running jobs are waited for before they are asked to stop.
+        timeout_s: The time that jobs have which name no deadline.
         tick_s: Calls begin at least so far apart, so that short jobs of many gather.
-        clock: Seconds, monotonic. The clock of ``deadline_s``.
+        clock: Seconds, monotonic. The clock of ``deadline_s``: on asyncio, that of ``anyio.current_time()``.
     """
 
     def __init__(
@@ -73,13 +75,15 @@ class Scheduler:
         max_queued: int = 32,
         max_queued_audio_s: float = math.inf,
         grace_s: float = 10.0,
+        timeout_s: float = math.inf,
         tick_s: float = 0.0,
-        clock: Callable[[], float] = anyio.current_time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.lanes = lanes
         self._queue = JobQueue(max_queued, max_queued_audio_s)
         self._grace_s = grace_s
+        self._timeout_s = timeout_s
         self._tick_s = tick_s
         self._clock = clock
         self._running: dict[Use, None] = {}
@@ -92,7 +96,11 @@ class Scheduler:
         self._is_ticking = False
         self._batch_limit = math.inf
         self._batch_limit_until_s = -math.inf
+        self._alarm_s = math.inf
+        self._alarm = anyio.CancelScope()
         self._closing = False
+        self._news = anyio.Event()
+        """A job has ended."""
         self._tasks = anyio.create_task_group()
         # Concurrency is bounded by `lanes`; anyio's default limiter is shared with everything else in the process.
         self._threads = anyio.CapacityLimiter(math.inf)
@@ -162,7 +170,7 @@ class Scheduler:
         job = Call(call, item, terms, cancellation, self._order())
         self._submit(job)
         try:
-            await self._wait_for(job, job.done, terms.deadline_s)
+            await self._wait(job, lambda: False, terms.deadline_s)
         finally:
             self._leave(job, ErrorCode.CANCELLED)
         if job.error is not None:
@@ -193,10 +201,9 @@ class Scheduler:
 
         with receive:
             job = Call(call_one, None, terms, cancellation, self._order(), on_end=send.close)
-            job.begun = anyio.Event()
             self._submit(job)
             try:
-                await self._wait_for(job, job.begun, terms.deadline_s)
+                await self._wait(job, lambda: job.has_begun, terms.deadline_s)
                 if job.error is not None:
                     raise job.error
                 yield Emitted(job, receive)
@@ -231,7 +238,7 @@ class Scheduler:
         stream = Stream(start, terms, cancellation, self._order(), item_s=item_s, buffer_items=buffer_items)
         self._submit(stream)
         try:
-            await self._wait_for(stream, stream.begun or stream.done, terms.deadline_s)
+            await self._wait(stream, lambda: stream.has_begun, terms.deadline_s)
             if stream.error is not None and not stream.items:
                 raise stream.error
             yield Items(stream, self._next_item)
@@ -248,12 +255,15 @@ class Scheduler:
         with anyio.CancelScope(shield=True):
             for patience_s in (self._grace_s, _STOP_GRACE_S):
                 with anyio.move_on_after(patience_s):
-                    while live := self._live():
-                        await live[0].done.wait()
+                    while self._live():
+                        if self._news.is_set():
+                            self._news = anyio.Event()
+                        await self._news.wait()
                 for job in self._live():
                     self._leave(job, ErrorCode.SHUTTING_DOWN)
         for use in self._running:
             use.scope.cancel()
+        self._alarm.cancel()
 
     def _order(self) -> int:
         self._submitted += 1
@@ -263,7 +273,7 @@ class Scheduler:
         return [cast("Job", job) for job in self._queue]
 
     def _live(self) -> list[Job]:
-        return [*(job for use in self._running for job in use.jobs if not job.done.is_set()), *self._streams]
+        return [*(job for use in self._running for job in use.jobs), *self._streams]
 
     def _submit(self, job: Job) -> None:
         job.queued_at_s = self._clock()
@@ -280,26 +290,42 @@ class Scheduler:
             self._queue.remove(surplus)
             self._end(cast("Job", surplus), error)
 
-    async def _wait_for(self, job: Job, event: anyio.Event, deadline_s: float | None) -> None:
-        if event.is_set():
-            return
-        if deadline_s is None:
-            await event.wait()
-            return
-        with anyio.CancelScope(deadline=anyio.current_time() + deadline_s - self._clock()):
-            await event.wait()
-        if not event.is_set():
-            self._leave(job, ErrorCode.DEADLINE_EXCEEDED)
+    async def _wait(self, job: Job, is_there: Callable[[], bool], deadline_s: float | None) -> None:
+        job.limit_s = job.queued_at_s + self._timeout_s if deadline_s is None else deadline_s
+        if job.limit_s < self._alarm_s:
+            self._set_alarm(job.limit_s)
+        while not (job.is_over or is_there()):
+            job.news = anyio.Event()
+            await job.news.wait()
+        job.limit_s = math.inf
+
+    def _set_alarm(self, alarm_s: float) -> None:
+        """One for all deadlines: a timer for each would cost more than a frame's voice activity."""
+        self._alarm_s = alarm_s
+        self._alarm.cancel()
+        self._alarm = anyio.CancelScope()
+        self._tasks.start_soon(self._ring, self._alarm, alarm_s - self._clock())
+
+    async def _ring(self, alarm: anyio.CancelScope, delay_s: float) -> None:
+        with alarm:
+            await anyio.sleep(delay_s)
+            now_s = self._clock()
+            jobs = self._waiting() + self._live()
+            for job in jobs:
+                if job.limit_s <= now_s:
+                    self._leave(job, ErrorCode.DEADLINE_EXCEEDED)
+            self._alarm_s = math.inf
+            if (next_s := min((job.limit_s for job in jobs if not job.is_over), default=math.inf)) < math.inf:
+                self._set_alarm(next_s)
 
     def _leave(self, job: Job, code: ErrorCode) -> None:
         """The caller waits no longer."""
-        if job.done.is_set() or job.has_left:
+        if job.is_over:
             return
         job.has_left = True
         job.cancellation.cancel()
         job.error = self._error(code)
-        if isinstance(job, Stream):
-            job.changed.set()
+        job.tell()
         if job in self._queue and job.is_new:
             self._queue.remove(job)
             self._end(job, job.error)
@@ -365,8 +391,8 @@ class Scheduler:
                 self._measures.wait_s.observe(now_s - job.queued_at_s)
                 if isinstance(job, Stream):
                     self._streams[job] = None
-                if job.begun is not None:
-                    job.begun.set()
+                if job.awaits_begin:
+                    job.tell()
         # In the caller's context, not in that of whoever happened to free the worker: for the logs.
         use.jobs[0].context.run(self._tasks.start_soon, self._execute, use, now_s)
 
@@ -407,10 +433,9 @@ class Scheduler:
 
     async def _next_item(self, stream: Stream) -> object:
         while not stream.items:
-            if stream.has_left or stream.done.is_set():
+            if stream.is_over:
                 raise stream.error or StopAsyncIteration
-            stream.changed = anyio.Event()
-            await self._wait_for(stream, stream.changed, self._clock() + _STEP_TIMEOUT_S)
+            await self._wait(stream, lambda: bool(stream.items), self._clock() + _STEP_TIMEOUT_S)
         item = stream.items.popleft()
         if stream.is_parked:
             stream.is_parked = False
@@ -438,7 +463,11 @@ class Scheduler:
         self._ended[code] = self._ended.get(code, 0) + 1
         if isinstance(job, Stream):
             self._streams.pop(job, None)
-        job.end()
+        elif isinstance(job, Call) and job.on_end is not None:
+            job.on_end()
+        job.has_ended = True
+        job.tell()
+        self._news.set()
 
     def _retry_after_s(self) -> float:
         return self._measures.retry_after_s(self._queue.audio_s, self.lanes.workers)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -77,21 +76,29 @@ class EngineSlot:
         # A user who was cancelled is gone before their thread is; of that only the scheduler knows.
         return self._users > 0 or self._load is not None or self.scheduler.busy
 
-    @asynccontextmanager
-    async def using(self, deadline_s: float | None) -> AsyncGenerator[Engine]:
-        """The engine, loaded, and not freed meanwhile.
+    def using(self, deadline_s: float | None) -> _Using:
+        """A context: the engine, loaded, and not freed meanwhile.
 
         Raises:
-            SpeechError: What loading raised, ``engine_failed``, ``overloaded`` or ``deadline_exceeded``.
+            SpeechError: On entering: what loading raised, ``engine_failed``, ``overloaded`` or ``deadline_exceeded``.
         """
+        return _Using(self, deadline_s)
+
+    async def take(self, deadline_s: float | None) -> Engine:
+        """The engine, which is not freed before :meth:`give_back`. As :meth:`using`."""
         self._users += 1
         try:
             while self._engine is None:
                 await self._wait_for_load(deadline_s)
-            yield self._engine
-        finally:
-            self._users -= 1
-            self.last_used_s = self._clock()
+        except BaseException:
+            self.give_back()
+            raise
+        return self._engine
+
+    def give_back(self) -> None:
+        """The end of what :meth:`take` began."""
+        self._users -= 1
+        self.last_used_s = self._clock()
 
     async def free(self) -> None:
         """Free the engine's memory. Only while it is not busy."""
@@ -148,6 +155,20 @@ class EngineSlot:
         finally:
             self._load = None
             load.done.set()
+
+
+class _Using:
+    """A class, not a generator: every frame of every session comes by here."""
+
+    def __init__(self, slot: EngineSlot, deadline_s: float | None) -> None:
+        self._slot = slot
+        self._deadline_s = deadline_s
+
+    async def __aenter__(self) -> Engine:
+        return await self._slot.take(self._deadline_s)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._slot.give_back()
 
 
 class _Load:

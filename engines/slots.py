@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -18,6 +19,8 @@ from schemas.models import ModelKind, ModelStatus
 
 _FRAME_MAX_QUEUED: Final = 1_024
 """VAD and turn detection take milliseconds and each session waits for its answer: room for so many sessions."""
+_FRAME_TIMEOUT_S: Final = 30.0
+"""An engine that takes so long over milliseconds of work is stuck."""
 _VAD_TICK_S: Final = 0.004
 """An eighth of a frame: with hundreds of sessions that many frames gather, and a session alone never waits."""
 _TITLES: Final = {
@@ -138,6 +141,7 @@ class EngineSlots:
                 max_queued=max_queued,
                 max_queued_audio_s=self._settings.max_queued_audio_s,
                 grace_s=self._settings.grace_s,
+                timeout_s=_FRAME_TIMEOUT_S if is_quick else math.inf,
                 tick_s=_VAD_TICK_S if spec.kind is ModelKind.VAD else 0.0,
             ),
             tasks=self._tasks,
