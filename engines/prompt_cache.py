@@ -12,8 +12,7 @@ from typing import Final
 from cachetools import LRUCache
 from msgspec import Struct
 
-from engines.base import Pronunciation
-from schemas.speech import SpeechChunk
+from schemas.speech import SpeechChunk, SpeechOptions, Voice
 
 _CHUNK_BYTES: Final = 200
 _WORD_BYTES: Final = 250
@@ -22,15 +21,12 @@ _MAX_SHARE: Final = 1 / 8
 """Of all the memory for one prompt: a chapter read aloud must not drive out a hundred greetings."""
 
 
-class Prompt(Struct, frozen=True, kw_only=True):
+class Prompt(Struct, frozen=True):
     """What must be the same for the audio to be."""
 
-    model: str
-    voice: str
+    voice: Voice
     text: str
-    """As the engine gets it: normalised, so that “5 km” and “five kilometers” are one prompt."""
-    speed: float
-    pronunciations: tuple[Pronunciation, ...] = ()
+    options: SpeechOptions
 
 
 class PromptCacheStats(Struct, frozen=True, kw_only=True):
@@ -81,7 +77,7 @@ class PromptCache:
 
     def forget(self, model: str) -> None:
         """Drop what a model has spoken: it is not the one it was."""
-        for prompt in [prompt for prompt in self._kept if prompt.model == model]:
+        for prompt in [prompt for prompt in self._kept if prompt.voice.model == model]:
             del self._kept[prompt]
 
     def stats(self) -> PromptCacheStats:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engines.base import Pronunciation
 from engines.prompt_cache import Prompt, PromptCache
-from schemas.speech import SpeechChunk, SpokenWord
+from schemas.speech import LexiconEntry, SpeechChunk, SpeechOptions, SpokenWord, Voice
 
-HELLO = Prompt(model="m", voice="v", text="hello", speed=1.0)
+VOICE = Voice("v", "m", "en-US", 24_000)
+HELLO = Prompt(VOICE, "hello", SpeechOptions())
 
 
 def chunk(samples: int = 100, *, words: int = 0) -> SpeechChunk:
@@ -46,11 +46,10 @@ async def test_what_was_spoken_to_its_end_is_there_at_once() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(HELLO, model="n"),
-        replace(HELLO, voice="w"),
+        replace(HELLO, voice=replace(VOICE, id="w")),
         replace(HELLO, text="hello."),
-        replace(HELLO, speed=1.1),
-        replace(HELLO, pronunciations=(Pronunciation(0, 5, "həˈloʊ"),)),
+        replace(HELLO, options=SpeechOptions(speed=1.1)),
+        replace(HELLO, options=SpeechOptions(lexicon=(LexiconEntry(word="hello", ipa="həˈloʊ"),))),
     ],
 )
 async def test_another_prompt_is_another_prompt(other: Prompt) -> None:
@@ -117,7 +116,7 @@ async def test_a_cache_of_no_bytes_keeps_nothing() -> None:
 @pytest.mark.anyio
 async def test_the_prompts_of_one_model_can_be_forgotten() -> None:
     cache = PromptCache(100_000)
-    other = replace(HELLO, model="n")
+    other = replace(HELLO, voice=replace(VOICE, model="n"))
     await speak(cache, HELLO, chunk())
     await speak(cache, other, chunk())
     cache.forget("m")
