@@ -69,6 +69,12 @@ class EngineMetrics(Collector):
         yield loaded
         yield resident
         yield from self._scheduling()
+        prompts = self._host.prompt_stats()
+        asked = CounterMetricFamily("antiphon_prompts", "Texts to speak, by whether the audio was kept", labels=["kept"])
+        asked.add_metric(["yes"], prompts.hits)
+        asked.add_metric(["no"], prompts.misses)
+        yield asked
+        yield GaugeMetricFamily("antiphon_prompt_cache_bytes", "Audio kept of what was spoken", prompts.size_bytes)
 
     def _scheduling(self) -> Iterator[Metric]:
         stats = self._host.stats()
@@ -100,16 +106,34 @@ class EngineMetrics(Collector):
             yield histogram
 
 
+class SessionMetrics(Collector):
+    """Reads what sessions count when it is asked for."""
+
+    def __init__(self, sessions: SessionManager) -> None:
+        self._sessions = sessions
+
+    def collect(self) -> Iterator[Metric]:
+        """Open sessions, and what their partial and final transcripts cost and were worth."""
+        yield GaugeMetricFamily("antiphon_sessions_open", "Sessions that are open", value=self._sessions.live_count)
+        counts = self._sessions.recognition
+        for name, text, value in (
+            ("partial_words_emitted", "Words of partial transcripts, when first published", counts.emitted_words),
+            ("partial_words_revised", "Those that a later partial took back or changed", counts.revised_words),
+            ("finals_begun", "Final transcripts begun: one at each short silence", counts.finals_begun),
+            ("finals_dropped", "Those dropped because the user went on", counts.finals_dropped),
+        ):
+            yield CounterMetricFamily(f"antiphon_{name}", text, value=value)
+
+
 class Metrics:
     """Everything ``/metrics`` shows."""
 
     def __init__(self, host: EngineHost, sessions: SessionManager) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        live = Gauge("antiphon_sessions_open", "Sessions that are open", registry=self._registry)
-        live.set_function(lambda: sessions.live_count)
         self.http = HttpMetrics(self._registry)
         self._registry.register(EngineMetrics(host))
+        self._registry.register(SessionMetrics(sessions))
 
     def exposition(self) -> bytes:
         """The text format of Prometheus."""

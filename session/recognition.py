@@ -44,6 +44,7 @@ class TurnRecognizer:
     """Runs the models the turn core asks for, at most one job of a kind at a time, and reports back.
 
     Args:
+        owner: For whom: the scheduler shares the engine out among owners.
         counts: Counted up here.
         on_partial: Gets the action answered and the words so far.
         on_final: Gets the generation; :attr:`final` then holds its transcript, empty if recognition failed.
@@ -53,6 +54,7 @@ class TurnRecognizer:
     def __init__(
         self,
         host: EngineHost,
+        owner: str,
         settings: SessionSettings,
         audio: AudioBuffer,
         deadline_s: float,
@@ -63,6 +65,7 @@ class TurnRecognizer:
         on_score: Callable[[int, float | None], None],
     ) -> None:
         self._host = host
+        self._owner = owner
         self._settings = settings
         self._audio = audio
         self._deadline_s = deadline_s
@@ -122,6 +125,7 @@ class TurnRecognizer:
                     replace(options, prompt=prompt or None, beam_size=1),
                     model=self._settings.asr_model,
                     priority=Priority.PARTIAL,
+                    owner=self._owner,
                     deadline_s=anyio.current_time() + self._deadline_s,
                 )
                 if words := _hypothesis(transcript, agreement.start_s):
@@ -146,6 +150,7 @@ class TurnRecognizer:
                     options,
                     model=self._settings.asr_model,
                     priority=Priority.FINAL,
+                    owner=self._owner,
                     deadline_s=anyio.current_time() + self._deadline_s,
                 )
                 self.final, self.final_error = _shifted(transcript, action.start_samples / SESSION_RATE_HZ), None

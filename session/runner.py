@@ -140,6 +140,7 @@ class Session:
         )
         self._recognizer = TurnRecognizer(
             host,
+            session_id,
             settings,
             self._audio,
             limits.asr_deadline_s,
@@ -150,6 +151,7 @@ class Session:
         )
         self._speaker = Speaker(
             host,
+            session_id,
             clock,
             settings.output_rate_hz,
             limits.tts_deadline_s,

@@ -70,6 +70,7 @@ class Speaker:
 
     Args:
         host: Synthesises.
+        owner: For whom: the scheduler shares the engine out among owners.
         clock: Paces.
         output_rate_hz: Rate of the audio published.
         deadline_s: How long the engine may take for the next piece of speech.
@@ -81,6 +82,7 @@ class Speaker:
     def __init__(
         self,
         host: EngineHost,
+        owner: str,
         clock: Clock,
         output_rate_hz: int,
         deadline_s: float,
@@ -90,6 +92,7 @@ class Speaker:
         on_final_position: Callable[[str], None],
     ) -> None:
         self._host = host
+        self._owner = owner
         self._clock = clock
         self._rate_hz = output_rate_hz
         self._deadline_s = deadline_s
@@ -248,7 +251,9 @@ class Speaker:
             async for chunk in chunks:
                 offset_ms = synthesised_ms
                 deadline_s = anyio.current_time() + self._deadline_s
-                async with self._host.synthesize(chunk.text, voice=item.voice.id, deadline_s=deadline_s) as speech:
+                async with self._host.synthesize(
+                    chunk.text, voice=item.voice.id, owner=self._owner, deadline_s=deadline_s
+                ) as speech:
                     while (piece := await self._next_piece(speech)) is not None:
                         item.ledger.add_words(piece.words, text_offset=chunk.start, audio_offset_ms=offset_ms)
                         synthesised_ms += 1000 * len(piece.samples) / piece.sample_rate_hz

@@ -252,6 +252,8 @@ async def test_metrics_count_requests_and_show_engines(client: httpx.AsyncClient
         'antiphon_http_request_duration_seconds_count{method="POST",route="/v1/audio/speech"} 1.0',
         "antiphon_http_requests_in_progress 1.0",
         "antiphon_sessions_open 0.0",
+        "antiphon_partial_words_revised_total 0.0",
+        "antiphon_finals_dropped_total 0.0",
         'antiphon_model_loaded{kind="tts",model="fake-tts"} 1.0',
         'antiphon_model_loaded{kind="asr",model="fake-asr"} 0.0',
         'antiphon_engine_jobs_total{model="fake-tts",outcome="completed"} 1.0',

@@ -25,6 +25,7 @@ class Calls:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[tuple[Priority | None, AsrOptions]] = []
+        self.owners: list[str] = []
         self.cancelled: list[Priority | None] = []
         self.may_end = anyio.Event()
         transcribe = EngineHost.transcribe
@@ -33,6 +34,7 @@ class Calls:
             host: EngineHost, samples: Samples, options: AsrOptions, *, priority: Priority | None = None, **rest: Any
         ) -> Transcript:
             self.made.append((priority, options))
+            self.owners.append(rest["owner"])
             try:
                 await self.may_end.wait()
             except anyio.get_cancelled_exc_class():
@@ -74,6 +76,7 @@ def counts() -> RecognitionCounts:
 def recognizer(host: EngineHost, audio: AudioBuffer, heard: Heard, counts: RecognitionCounts) -> TurnRecognizer:
     return TurnRecognizer(
         host,
+        "ses_1",
         SessionSettings(language="en"),
         audio,
         20.0,
@@ -115,3 +118,43 @@ async def test_a_final_stops_the_partial_and_the_older_final_that_still_run(
             assert calls.cancelled == [Priority.PARTIAL, Priority.FINAL]
             calls.may_end.set()
     assert heard == [("final", 2)]
+
+
+async def test_what_partials_emit_and_revise_and_finals_are_begun_and_dropped_is_counted(
+    recognizer: TurnRecognizer, audio: AudioBuffer, calls: Calls, counts: RecognitionCounts
+) -> None:
+    calls.may_end.set()
+    with anyio.fail_after(20):
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                recognizer.partial(tasks, PartialAsr(1, 0, audio.end))
+        async with anyio.create_task_group() as tasks:
+            recognizer.finalize(tasks, FinalizeAsr(1, 1, 0, audio.end))
+            recognizer.void_final()
+    assert (counts.emitted_words, counts.revised_words) == (3, 0)
+    assert (counts.finals_begun, counts.finals_dropped) == (1, 1)
+
+
+async def test_a_session_names_itself_and_its_hot_words_to_the_engine_and_what_was_committed_primes_no_other_turn(
+    host: EngineHost, audio: AudioBuffer, calls: Calls, counts: RecognitionCounts
+) -> None:
+    stable: list[str] = []
+    recognizer = TurnRecognizer(
+        host,
+        "ses_1",
+        SessionSettings(prompt="Terms.", hotwords=("Antiphon",)),
+        audio,
+        20.0,
+        counts,
+        on_partial=lambda _, words: stable.append(words.stable_text),
+        on_final=lambda _: None,
+        on_score=lambda _generation, _probability: None,
+    )
+    calls.may_end.set()
+    with anyio.fail_after(20):
+        for turn in (1, 1, 2):
+            async with anyio.create_task_group() as tasks:
+                recognizer.partial(tasks, PartialAsr(turn, 0, audio.end))
+    assert stable == ["", "so it is", ""]
+    assert [(options.prompt, options.hotwords) for _, options in calls.made] == [("Terms.", ("Antiphon",))] * 3
+    assert calls.owners == ["ses_1"] * 3

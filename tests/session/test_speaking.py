@@ -37,6 +37,7 @@ async def test_audio_is_sent_no_further_ahead_of_the_loudspeaker_than_the_lead(
 
     speaker = Speaker(
         host,
+        "ses_1",
         clock,
         RATE_HZ,
         20.0,
