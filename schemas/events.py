@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from schemas.errors import ErrorInfo
 from schemas.sessions import HeardSource, SessionSettings, SpeechStatus
+from schemas.speech import SpeechOptions
 from schemas.transcripts import Word
 
 MAX_SAY_CHARS = 5_000
@@ -176,7 +177,7 @@ class Playback(_ClientEvent, frozen=True, kw_only=True, tag="playback"):
     """True when playback of this item has stopped and the position will not change any more."""
 
 
-class Say(_ClientEvent, frozen=True, kw_only=True, tag="say"):
+class Say(_ClientEvent, SpeechOptions, frozen=True, kw_only=True, tag="say"):
     """Speak. With ``more`` the item stays open for further text by ``append_to``."""
 
     text: str

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from schemas.audio import AudioFormat
 from schemas.models import ModelKind
+from schemas.speech import SpeechOptions
 from schemas.transcripts import Hotwords
 
 SPEECH_RATE_HZ: Final = 24_000
@@ -154,8 +155,8 @@ class VoiceRef(Struct, frozen=True, forbid_unknown_fields=True):
     id: str
 
 
-class SpeechRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of ``POST /v1/audio/speech``."""
+class SpeechRequest(SpeechOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of ``POST /v1/audio/speech``. ``ssml``, ``normalize``, ``lexicon`` and ``gain_db`` are extensions."""
 
     input: str
     model: str | None = None
@@ -165,7 +166,6 @@ class SpeechRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     instructions: str | None = None
     """Accepted because clients send it; the voices here have one manner of speaking."""
     response_format: AudioFormat = AudioFormat.MP3
-    speed: Annotated[float, Meta(ge=0.25, le=4.0)] = 1.0
     stream_format: Literal["audio", "sse"] = "audio"
 
 

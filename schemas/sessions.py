@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorInfo
+from schemas.speech import Lexicon
 from schemas.transcripts import Hotwords, Word
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -60,6 +61,8 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """ISO 639-1 language of the user; ``None`` detects it, turn by turn."""
     voice: str | None = None
     """The agent's voice; ``None`` is the server's default."""
+    lexicon: Lexicon = ()
+    """How the agent pronounces words, in all that it says; what comes with one ``say`` goes before it."""
     asr_model: str | None = None
     """The recognition model; ``None`` is the server's default."""
     prompt: Annotated[str, Meta(max_length=2_000)] | None = None

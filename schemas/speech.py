@@ -64,16 +64,30 @@ GainDb = Annotated[
 
 
 class SpeechOptions(Struct, frozen=True, kw_only=True):
-    """How a text is to be spoken. Two requests with equal text, voice and options get the same words."""
+    """How a text is to be spoken: what every surface that speaks takes besides text and voice."""
 
-    ssml: bool = False
-    """Whether the text is an SSML document. It never is taken for one otherwise."""
-    normalize: bool = True
-    """Whether to read numbers, dates, units and the like out, and to leave out markdown and emoji. SSML has no
-    markdown."""
-    lexicon: Lexicon = ()
     speed: Speed = 1.0
+    ssml: Annotated[
+        bool,
+        Meta(description="Whether the text is SSML, a whole <speak> document; it is never taken for it otherwise."),
+    ] = False
+    normalize: Annotated[
+        bool,
+        Meta(description="Read numbers, dates, units and the like out, and leave out markdown and emoji."),
+    ] = True
+    lexicon: Lexicon = ()
     gain_db: GainDb = 0.0
+
+    @property
+    def speech_options(self) -> SpeechOptions:
+        """These alone, of a request that has more fields."""
+        return SpeechOptions(
+            speed=self.speed,
+            ssml=self.ssml,
+            normalize=self.normalize,
+            lexicon=self.lexicon,
+            gain_db=self.gain_db,
+        )
 
 
 class SpokenWord(Struct, frozen=True):

@@ -14,7 +14,7 @@ from schemas.audio import AudioFormat
 from schemas.errors import ErrorInfo
 from schemas.events import MAX_SAY_CHARS
 from schemas.sessions import AgentTurn, SessionSettings, SpeechStatus, UserTurn
-from schemas.speech import Voice
+from schemas.speech import SpeechOptions, Voice
 from schemas.transcripts import AsrTask, Hotwords, LanguageGuess, Segment, Word
 
 MAX_SYNTHESIZE_CHARS = 20_000
@@ -101,13 +101,13 @@ class DetectLanguageOutput(_Output, frozen=True, kw_only=True):
     candidates: Annotated[tuple[LanguageGuess, ...], Meta(description="Most probable first.")]
 
 
-class SynthesizeInput(_Input, frozen=True, kw_only=True):
+class SynthesizeInput(SpeechOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments of ``synthesize``."""
 
     text: Annotated[
         str,
         Meta(
-            description="What to speak, as plain text: no markup.",
+            description="What to speak: plain text or markdown, as you would write it; or SSML, if ssml is set.",
             extra_json_schema={"maxLength": MAX_SYNTHESIZE_CHARS},
         ),
     ]
@@ -121,7 +121,6 @@ class SynthesizeInput(_Input, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=8_000, le=48_000)] | None,
         Meta(description="Of the audio returned; the voice's own rate when left out."),
     ] = None
-    speed: Annotated[float, Meta(ge=0.25, le=4.0, description="1 is the voice's own pace, 2 twice as fast.")] = 1.0
 
 
 class SynthesizeOutput(_Output, frozen=True, kw_only=True):
@@ -189,14 +188,14 @@ class ListenOutput(_Output, frozen=True, kw_only=True):
     turn: Annotated[UserTurn | None, Meta(description="What the user said, if status is turn.")] = None
 
 
-class SayInput(_Input, frozen=True, kw_only=True):
+class SayInput(SpeechOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments of ``say``."""
 
     session_id: SessionId
     text: Annotated[
         str,
         Meta(
-            description="What to speak, as plain text: no markup.",
+            description="What to speak: plain text or markdown, as you would write it; or SSML, if ssml is set.",
             extra_json_schema={"maxLength": MAX_SAY_CHARS},
         ),
     ]

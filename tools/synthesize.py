@@ -31,7 +31,7 @@ async def _synthesize(context: ToolContext, arguments: SynthesizeInput) -> Synth
             await context.emit(ToolProgress(done_s=sum(map(len, pieces)) / rate_hz))
 
     async with context.host.synthesize(
-        arguments.text, voice=voice.id, speed=arguments.speed, deadline_s=context.engine_deadline_s()
+        arguments.text, voice=voice.id, options=arguments.speech_options, deadline_s=context.engine_deadline_s()
     ) as chunks:
         async for chunk in chunks:
             await add(await to_thread.run_sync(resampler.push, chunk.samples))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import click
 import msgspec
 import numpy as np
 from anyio import to_thread
 from msgspec import Struct
+from msgspec.structs import asdict
 from rich.console import Console
 from rich.text import Text
 from rich_click import RichCommand
@@ -19,7 +20,7 @@ from rich_click import RichCommand
 from engines.codec.encoder import encode_all
 from schemas.audio import AudioFormat, Samples
 from schemas.errors import ErrorCode, SpeechError
-from schemas.speech import is_speakable
+from schemas.speech import MAX_GAIN_DB, MAX_SPEED, MIN_SPEED, Lexicon, SpeechOptions, is_speakable
 from server import speech_engines
 from server.cli import event_loop
 from server.cli.remote import raise_for_error, remote_server
@@ -34,8 +35,8 @@ class Wish(Struct, frozen=True, kw_only=True):
 
     text: str
     voice: str | None
-    speed: float
     format: AudioFormat
+    options: SpeechOptions
 
 
 class Spoken(Struct, frozen=True, kw_only=True):
@@ -47,6 +48,10 @@ class Spoken(Struct, frozen=True, kw_only=True):
     """Unknown if a server made it."""
 
 
+class _Extensions(SpeechOptions, frozen=True, kw_only=True, omit_defaults=True):
+    pass
+
+
 @click.command(cls=RichCommand)
 @click.argument("text")
 @click.option(
@@ -56,7 +61,18 @@ class Spoken(Struct, frozen=True, kw_only=True):
     help="The file; - is standard output.  [default: speech.wav, by the format]",
 )
 @click.option("--voice", metavar="NAME", help="A voice id or alias. The default when left out.")
-@click.option("--speed", type=click.FloatRange(0.25, 4.0), default=1.0, show_default=True)
+@click.option("--speed", type=click.FloatRange(MIN_SPEED, MAX_SPEED), default=1.0, show_default=True)
+@click.option(
+    "--gain", "gain_db", type=click.FloatRange(-MAX_GAIN_DB, MAX_GAIN_DB), default=0.0, help="Loudness, in decibels."
+)
+@click.option("--ssml", is_flag=True, help="TEXT is SSML.")
+@click.option("--as-written", is_flag=True, help="Leave numbers, markdown and the like to the voice.")
+@click.option(
+    "--lexicon",
+    type=click.File("rb"),
+    metavar="FILE",
+    help='Pronunciations, as JSON: [{"word": "Nguyen", "say": "win"}, {"word": "Xi", "ipa": "ʃiː"}].',
+)
 @click.option(
     "--format",
     "fmt",
@@ -72,6 +88,10 @@ def say(
     output: Path | None,
     voice: str | None,
     speed: float,
+    gain_db: float,
+    ssml: bool,
+    as_written: bool,
+    lexicon: BinaryIO | None,
     fmt: str | None,
     as_json: bool,
     url: str | None,
@@ -83,8 +103,10 @@ def say(
     wish = Wish(
         text=sys.stdin.read() if text == "-" else text,
         voice=voice,
-        speed=speed,
         format=_format(fmt, output),
+        options=SpeechOptions(
+            speed=speed, ssml=ssml, normalize=not as_written, lexicon=_lexicon(lexicon), gain_db=gain_db
+        ),
     )
     if not is_speakable(wish.text):
         raise SpeechError(ErrorCode.EMPTY_TEXT, "The text is empty. Give the words to speak.")
@@ -106,6 +128,15 @@ def say(
         length = f"{spoken.duration_s:.1f} s of speech" if spoken.duration_s is not None else "speech"
         by = f" by {spoken.voice}" if spoken.voice else ""
         Console(stderr=True).print(Text(f"{target}: {length}{by}, made in {took_s:.1f} s", style="green"))
+
+
+def _lexicon(file: BinaryIO | None) -> Lexicon:
+    if file is None:
+        return ()
+    try:
+        return msgspec.json.decode(file.read(), type=Lexicon)
+    except msgspec.DecodeError as error:
+        raise SpeechError(ErrorCode.INVALID_REQUEST, f"The lexicon is not right: {error}", param="lexicon") from None
 
 
 def _format(name: str | None, output: Path | None) -> AudioFormat:
@@ -135,7 +166,7 @@ async def _speak_here(wish: Wish, settings: Settings) -> Spoken:
     async with speech_engines.engine_host(settings) as host:
         voice = host.voice(wish.voice)
         pieces: list[Samples] = []
-        async with host.synthesize(wish.text, voice=voice.id, speed=wish.speed) as chunks:
+        async with host.synthesize(wish.text, voice=voice.id, options=wish.options) as chunks:
             pieces += [chunk.samples async for chunk in chunks]
         samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
         data = await to_thread.run_sync(encode_all, samples, wish.format, voice.sample_rate_hz)
@@ -143,7 +174,9 @@ async def _speak_here(wish: Wish, settings: Settings) -> Spoken:
 
 
 async def _speak_there(wish: Wish, url: str) -> Spoken:
-    body: dict[str, object] = {"input": wish.text, "speed": wish.speed, "response_format": wish.format.value}
+    body: dict[str, object] = {"input": wish.text, "speed": wish.options.speed, "response_format": wish.format.value}
+    # The rest are extensions: other servers may refuse them.
+    body |= msgspec.to_builtins(_Extensions(**asdict(wish.options)))
     if wish.voice is not None:
         body["voice"] = wish.voice
     async with remote_server(url) as client:

@@ -71,7 +71,8 @@ async def create_speech(
 
     deadline_s = anyio.current_time() + settings.limits.request_timeout_s
     return streamed(
-        lambda: host.synthesize(spoken.input, voice=voice.id, speed=spoken.speed, deadline_s=deadline_s), respond
+        lambda: host.synthesize(spoken.input, voice=voice.id, options=spoken.speech_options, deadline_s=deadline_s),
+        respond,
     )
 
 
