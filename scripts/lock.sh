@@ -9,11 +9,20 @@ compile --extra piper --extra bench --group build --constraint requirements.lock
 compile --extra piper --extra bench --group build --group dev --constraint requirements-bench.lock \
   --output-file requirements-dev.lock
 
-# The peers of the benchmarks, each in an environment of its own. TORCH_CPU_WHEELS: folder or page of torch's CPU wheels.
-peer_options=("${options[@]}" --no-annotate)
-if [[ -n "${TORCH_CPU_WHEELS:-}" ]]; then peer_options+=(--find-links "$TORCH_CPU_WHEELS" --no-emit-find-links); fi
-for wanted in benchmarks/peers/*.in; do
-  overrides=${wanted%.in}.overrides
-  uv pip compile "$wanted" "${peer_options[@]}" $([[ -e $overrides ]] && echo "--override $overrides") \
-    --output-file "${wanted%.in}.lock"
-done
+# What has torch. TORCH_CPU_WHEELS: folder or page of torch's CPU wheels.
+torch_options=()
+if [[ -n "${TORCH_CPU_WHEELS:-}" ]]; then torch_options+=(--find-links "$TORCH_CPU_WHEELS" --no-emit-find-links); fi
+compile tests/coqui/requirements.in --extra coqui --constraint requirements-dev.lock "${torch_options[@]}" \
+  --no-annotate --output-file requirements-coqui.lock
+
+# With --peers, also the peers of the benchmarks, each in an environment of its own. TORCH_CPU_WHEELS: folder or page
+# of torch's CPU wheels.
+if [[ "${1:-}" == --peers ]]; then
+  peer_options=("${options[@]}" --no-annotate)
+  if [[ -n "${TORCH_CPU_WHEELS:-}" ]]; then peer_options+=(--find-links "$TORCH_CPU_WHEELS" --no-emit-find-links); fi
+  for wanted in benchmarks/peers/*.in; do
+    overrides=${wanted%.in}.overrides
+    uv pip compile "$wanted" "${peer_options[@]}" $([[ -e $overrides ]] && echo "--override $overrides") \
+      --output-file "${wanted%.in}.lock"
+  done
+fi
