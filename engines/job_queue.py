@@ -11,6 +11,8 @@ from msgspec import Struct
 
 _DRY_MARGIN_S: Final = 0.25
 """A listener with less audio left than this goes before one who has heard nothing yet. Longer than a step takes."""
+_MAX_ACCOUNTS: Final = 256
+"""With more owners, what those who do not wait have had is forgotten."""
 _MIN_AUDIO_S: Final = 0.01
 """Work without a length is not for nothing."""
 
@@ -81,11 +83,16 @@ class JobQueue:
         self._max_jobs = max_jobs
         self._max_audio_s = max_audio_s
         self._jobs: dict[Waiting, None] = {}  # a set in order of arrival
-        self._new = 0
+        self._new = dict.fromkeys(Priority, 0)
         self.audio_s = 0.0
         """Of jobs that have not begun."""
         self._served_s: dict[tuple[Priority, str | None], float] = {}
         self._virtual_s: dict[Priority, float] = {}
+
+    @property
+    def owners(self) -> int:
+        """Of how many it keeps account."""
+        return len(self._served_s)
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -100,19 +107,20 @@ class JobQueue:
         """Let a job wait. :meth:`surplus` may have somebody to turn away after that."""
         self._jobs[job] = None
         if job.is_new:
-            self._new += 1
+            self._new[job.terms.priority] += 1
             self.audio_s += job.terms.audio_s
 
     def remove(self, job: Waiting) -> None:
         """It waits no longer, and has cost its owner nothing."""
         del self._jobs[job]
         if job.is_new:
-            self._new -= 1
-            self.audio_s = self.audio_s - job.terms.audio_s if self._new else 0.0
+            self._new[job.terms.priority] -= 1
+            self.audio_s = self.audio_s - job.terms.audio_s if any(self._new.values()) else 0.0
 
     def surplus(self, now_s: float) -> Waiting | None:
         """The least urgent of too many, still in the queue."""
-        if self._new <= self._max_jobs and (self.audio_s <= self._max_audio_s or self._new == 1):
+        new = sum(self._new.values())
+        if new <= self._max_jobs and (self.audio_s <= self._max_audio_s or new == 1):
             return None
         return next(job for job in reversed(self._by_urgency(now_s)) if job.is_new)
 
@@ -140,25 +148,24 @@ class JobQueue:
         for job in batch:
             self.remove(job)
             self._charge(job)
-        if not self._jobs:
-            # Nobody waits, so nobody is owed anything.
-            self._served_s.clear()
-            self._virtual_s.clear()
         return batch
 
     def _charge(self, job: Waiting) -> None:
         if not job.is_new:
             return
         priority, owner = job.terms.priority, job.terms.owner
+        if not self._new[priority]:
+            # Nobody waits, so nobody is owed anything.
+            self._virtual_s.pop(priority, None)
+            self._served_s = {key: served_s for key, served_s in self._served_s.items() if key[0] is not priority}
+            return
         now_virtual_s = self._virtual_s.get(priority, 0.0)
         start_s = max(now_virtual_s, self._served_s.get((priority, owner), 0.0))
         self._virtual_s[priority] = start_s
         self._served_s[priority, owner] = start_s + max(job.terms.audio_s, _MIN_AUDIO_S)
-        if len(self._served_s) > 2 * len(self._jobs) + 16:
-            # Who has had no more than anybody is owed nothing: as if they had never been here.
-            self._served_s = {
-                key: served_s for key, served_s in self._served_s.items() if served_s > self._virtual_s[key[0]]
-            }
+        if len(self._served_s) > _MAX_ACCOUNTS:
+            waiting = {(job.terms.priority, job.terms.owner) for job in self._jobs}
+            self._served_s = {key: served_s for key, served_s in self._served_s.items() if key in waiting}
 
     def _by_urgency(self, now_s: float) -> list[Waiting]:
         if len(self._jobs) == 1:

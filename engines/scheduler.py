@@ -308,7 +308,7 @@ class Scheduler:
 
     async def _ring(self, alarm: anyio.CancelScope, delay_s: float) -> None:
         with alarm:
-            await anyio.sleep(delay_s)
+            await anyio.sleep(max(delay_s, 0.0))
             now_s = self._clock()
             jobs = self._waiting() + self._live()
             for job in jobs:
