@@ -74,6 +74,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         async with host, decoder, aclosing(store), manager, anyio.create_task_group() as tasks:
+            tasks.start_soon(metrics.loop_lag.watch)
             if warmup.enabled:
                 tasks.start_soon(warmup.run)
             yield

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from engines.host import EngineHost
+from server.loop_lag import LoopLag
 from session.manager import SessionManager
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
@@ -70,7 +71,9 @@ class EngineMetrics(Collector):
         yield resident
         yield from self._scheduling()
         prompts = self._host.prompt_stats()
-        asked = CounterMetricFamily("antiphon_prompts", "Texts to speak, by whether the audio was kept", labels=["kept"])
+        asked = CounterMetricFamily(
+            "antiphon_prompts", "Texts spoken, by whether their audio was kept", labels=["kept"]
+        )
         asked.add_metric(["yes"], prompts.hits)
         asked.add_metric(["no"], prompts.misses)
         yield asked
@@ -132,6 +135,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self.http = HttpMetrics(self._registry)
+        self.loop_lag = LoopLag(self._registry)
         self._registry.register(EngineMetrics(host))
         self._registry.register(SessionMetrics(sessions))
 
