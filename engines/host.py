@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from itertools import accumulate, pairwise
 from types import TracebackType
@@ -22,16 +22,18 @@ from anyio import to_thread
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TtsJob, TurnDetector, Vad, VadState
+from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TurnDetector, Vad, VadState
 from engines.memory import give_back_freed_memory
 from engines.names import quoted, some
+from engines.prompt_cache import Prompt, PromptCache, PromptCacheStats
 from engines.scheduler import Priority, SchedulerStats, Terms
 from engines.slots import EngineSlots
 from engines.spec import EngineSpec, HostSettings
+from engines.speech_pipeline import Script, speak
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind, ModelStatus
-from schemas.speech import SpeechChunk, Voice
+from schemas.speech import SpeechChunk, SpeechOptions, Voice
 from schemas.transcripts import LanguageGuess, Segment, Transcript, language_code
 
 _FRAME_TERMS: Final = Terms(audio_s=VAD_FRAME_SAMPLES / SESSION_RATE_HZ, bucket="frame")
@@ -67,6 +69,7 @@ class EngineHost:
         self._stack = AsyncExitStack()
         self._tasks = anyio.create_task_group()
         self._slots = EngineSlots(engines, settings, self._tasks, clock)
+        self._prompts = PromptCache(settings.prompt_cache_bytes)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._tasks)
@@ -173,31 +176,44 @@ class EngineHost:
         text: str,
         *,
         voice: str | None = None,
-        speed: float = 1.0,
+        options: SpeechOptions | None = None,
         priority: Priority = Priority.SPEECH,
         owner: str | None = None,
         deadline_s: float | None = None,
     ) -> AsyncGenerator[AsyncIterator[SpeechChunk]]:
-        """The speech of a text, as it is made.
+        """The speech of a text, as it is made. Offsets of its words are those of the text.
 
         ``deadline_s`` is when the work must have begun. The engine runs a bounded number of chunks ahead of the
-        consumer; leaving the context stops it.
+        consumer; leaving the context stops it. What was spoken to its end lately needs no engine: it is there at once.
 
         Raises:
-            SpeechError: On entering or while iterating: ``unknown_voice``, ``model_not_installed``, ``overloaded``,
-                ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or what loading raised.
+            SpeechError: On entering or while iterating: ``unknown_voice``, ``invalid_request`` for SSML or a lexicon,
+                ``model_not_installed``, ``overloaded``, ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or
+                what loading raised.
         """
         chosen = self.voice(voice)
         slot = self._slots.of_voice(chosen.id)
-        job = TtsJob(text=text, voice=chosen.id, speed=speed, cancellation=Cancellation())
+        script = Script(text, chosen.language, options or SpeechOptions())
+        prompt = Prompt(chosen, text, script.options)
+        if (kept := self._prompts.get(prompt)) is not None:
+            async with aclosing(_again(kept)) as chunks:
+                yield chunks
+            return
+        cancellation = Cancellation()
         terms = Terms(
-            priority=priority, owner=owner, audio_s=len(text) / (_SPOKEN_CHARS_PER_S * speed), deadline_s=deadline_s
+            priority=priority,
+            owner=owner,
+            audio_s=len(text) / (_SPOKEN_CHARS_PER_S * script.options.speed),
+            deadline_s=deadline_s,
         )
         async with slot.using(deadline_s) as engine:
             tts = cast("Tts", engine)
-            async with slot.scheduler.stream(
-                lambda: tts.synthesize(job), terms, job.cancellation, item_s=_duration_s
-            ) as chunks:
+            async with (
+                slot.scheduler.stream(
+                    lambda: speak(tts, script, chosen, cancellation), terms, cancellation, item_s=_duration_s
+                ) as made,
+                aclosing(self._prompts.keeping(prompt, made)) as chunks,
+            ):
                 yield chunks
 
     def vad_initial_state(self) -> VadState:
@@ -270,6 +286,10 @@ class EngineHost:
         """What each engine has done and is doing."""
         return tuple(slot.scheduler.stats() for slot in self._slots)
 
+    def prompt_stats(self) -> PromptCacheStats:
+        """What is kept of what was spoken, and how often it was asked for."""
+        return self._prompts.stats()
+
     async def load(self, name: str) -> None:
         """Load a model now instead of on its first use.
 
@@ -312,6 +332,11 @@ class EngineHost:
                     await slot.free()
             idle_since_s = min((slot.last_used_s for slot in self._slots if slot.loaded), default=now_s)
             await self._sleep(max(idle_since_s + keep_alive_s - now_s, keep_alive_s / 10))
+
+
+async def _again(chunks: Sequence[SpeechChunk]) -> AsyncGenerator[SpeechChunk]:
+    for chunk in chunks:
+        yield chunk
 
 
 _Frames = tuple[NDArray[np.float32], Sequence[VadState]]

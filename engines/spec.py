@@ -31,6 +31,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     """Jobs that may wait for one engine."""
     max_queued_audio_s: float = 3_600.0
     """Audio they may have, unless it is one job alone."""
+    prompt_cache_bytes: int = 64 * 1_024 * 1_024
+    """Memory for the audio of what was spoken lately; 0 keeps none."""
     keep_alive_s: float | None = None
     """An engine that was idle for so long is unloaded; ``None`` keeps it."""
     load_timeout_s: float = 120.0

@@ -30,7 +30,7 @@ from schemas.events import (
     TurnEnded,
 )
 from schemas.sessions import AgentTurn, SessionInfo, SessionSettings, SessionState, UserTurn
-from schemas.speech import is_speakable
+from schemas.speech import SpeechOptions, is_speakable
 from schemas.transcripts import Word
 from session.audio_buffer import AudioBuffer
 from session.audio_input import AudioInput
@@ -217,13 +217,19 @@ class Session:
             self._last_activity_us = self._clock.now_us()
 
     async def say(
-        self, text: str, *, voice: str | None = None, append_to: str | None = None, more: bool = False
+        self,
+        text: str,
+        *,
+        voice: str | None = None,
+        append_to: str | None = None,
+        more: bool = False,
+        options: SpeechOptions | None = None,
     ) -> str:
         """Speak, once nobody has the floor; returns the item's id at once.
 
         Raises:
             SpeechError: ``empty_text``, ``text_too_long``, ``unknown_voice``, ``session_busy``, ``session_closed``,
-                or ``invalid_request`` for an item that takes no more text.
+                or ``invalid_request`` for an item that takes no more text, and for SSML or a lexicon that is wrong.
         """
         self._touch()
         if len(text) > MAX_SAY_CHARS:
@@ -238,7 +244,9 @@ class Session:
             return append_to
         if not more and not is_speakable(text):
             raise SpeechError(ErrorCode.EMPTY_TEXT, "There is nothing to speak in this text.", param="text")
-        item_id = self._speaker.create(text, self._host.voice(voice or self.settings.voice), more=more)
+        options = options or SpeechOptions()
+        options = replace(options, lexicon=options.lexicon + self.settings.lexicon)
+        item_id = self._speaker.create(text, self._host.voice(voice or self.settings.voice), options, more=more)
         self._dispatch(SayRequested(item_id))
         return item_id
 

@@ -16,12 +16,14 @@ from anyio.abc import TaskGroup
 
 from engines.codec.resampler import Resampler
 from engines.host import EngineHost
+from engines.speech_pipeline import Script
 from engines.text.chunker import TextChunk, TextChunker
+from engines.text.ssml import text_of
 from schemas.audio import Samples, pcm16_from_float
 from schemas.errors import ErrorCode, ErrorInfo, SpeechError
 from schemas.events import MAX_SAY_CHARS, PlaybackFlush, SayAudio, SayEnded, SayStarted, SayText, ServerEvent
 from schemas.sessions import SpeechStatus
-from schemas.speech import SpeechChunk, Voice, is_speakable
+from schemas.speech import SpeechChunk, SpeechOptions, Voice, is_speakable
 from session.clock import Clock
 from session.playout import PlayoutLedger
 
@@ -41,9 +43,10 @@ class _PlaybackStoppedError(Exception):
 
 
 class _Item:
-    def __init__(self, item_id: str, voice: Voice, *, more: bool) -> None:
+    def __init__(self, item_id: str, voice: Voice, options: SpeechOptions, *, more: bool) -> None:
         self.item_id = item_id
         self.voice = voice
+        self.options = options
         self.ledger = PlayoutLedger()
         self.chunker = TextChunker()
         self.chunks: list[TextChunk] = []
@@ -57,12 +60,19 @@ class _Item:
 
     def add_text(self, text: str, *, more: bool) -> None:
         self.ledger.add_text(text)
-        self.chunks.extend(self.chunker.push(text))
         self.more = more
-        if not more:
-            self.chunks.extend(self.chunker.finish())
+        if self.options.ssml:  # whole: a sentence of it would not be SSML
+            self.chunks.append(TextChunk(text, 0))
+        else:
+            self.chunks.extend(self.chunker.push(text))
+            if not more:
+                self.chunks.extend(self.chunker.finish())
         self.text_added.set()
         self.text_added = anyio.Event()
+
+    def words_of(self, text: str) -> str:
+        """Part of the item's text as it belongs in a conversation: without SSML."""
+        return text_of(text) if self.options.ssml else text
 
 
 class Speaker:
@@ -105,21 +115,27 @@ class Speaker:
 
     # What clients ask for
 
-    def create(self, text: str, voice: Voice, *, more: bool) -> str:
+    def create(self, text: str, voice: Voice, options: SpeechOptions, *, more: bool) -> str:
         """A new item; returns its id. It is spoken when the turn core says so.
 
         Raises:
-            SpeechError: ``session_busy`` if too many wait already.
+            SpeechError: ``session_busy`` if too many wait already; ``invalid_request`` for SSML or a lexicon that is
+                wrong, and for SSML with more to come.
         """
+        if options.ssml and more:
+            raise SpeechError(
+                ErrorCode.INVALID_REQUEST, "SSML is spoken as a whole: send it without more.", param="ssml"
+            )
+        Script(text, voice.language, options)  # what is wrong is told now, not when its turn has come
         if len(self._items) >= MAX_QUEUED_ITEMS:
             raise SpeechError(
                 ErrorCode.SESSION_BUSY,
                 f"{MAX_QUEUED_ITEMS} items wait to be spoken already. Wait for some to end, or call stop_speaking.",
             )
         self._created += 1
-        item = _Item(f"item_{self._created}", voice, more=more)
+        item = _Item(f"item_{self._created}", voice, options, more=more)
         # Also without text: the item's place in the history is here.
-        self._publish(SayText(item_id=item.item_id, text=text), None)
+        self._publish(SayText(item_id=item.item_id, text=item.words_of(text)), None)
         self._items[item.item_id] = item
         item.add_text(text, more=more)
         return item.item_id
@@ -207,8 +223,8 @@ class Speaker:
             SayEnded(
                 item_id=item_id,
                 status=status,
-                heard_text=heard.text,
-                remaining_text=heard.remaining,
+                heard_text=item.words_of(heard.text),
+                remaining_text=item.words_of(heard.remaining),
                 heard_ms=heard.heard_ms,
                 duration_ms=int(item.ledger.sent_ms),
                 heard_source=heard.source,
@@ -252,7 +268,7 @@ class Speaker:
                 offset_ms = synthesised_ms
                 deadline_s = anyio.current_time() + self._deadline_s
                 async with self._host.synthesize(
-                    chunk.text, voice=item.voice.id, owner=self._owner, deadline_s=deadline_s
+                    chunk.text, voice=item.voice.id, options=item.options, owner=self._owner, deadline_s=deadline_s
                 ) as speech:
                     while (piece := await self._next_piece(speech)) is not None:
                         item.ledger.add_words(piece.words, text_offset=chunk.start, audio_offset_ms=offset_ms)

@@ -16,7 +16,11 @@ from tools.tool import Tool, ToolContext
 async def _say(context: ToolContext, arguments: SayInput) -> SayOutput:
     session = await context.sessions.find(arguments.session_id)
     item_id = await session.say(
-        arguments.text, voice=arguments.voice, append_to=arguments.append_to, more=arguments.more
+        arguments.text,
+        voice=arguments.voice,
+        append_to=arguments.append_to,
+        more=arguments.more,
+        options=arguments.speech_options,
     )
     if arguments.more or not arguments.wait:
         return _unfinished(session, item_id)

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 from anyio import to_thread
 from msgspec import Struct
-from msgspec.structs import asdict
 from rich.console import Console
 from rich.text import Text
 from rich_click import RichCommand
@@ -46,10 +45,6 @@ class Spoken(Struct, frozen=True, kw_only=True):
     voice: str | None
     duration_s: float | None
     """Unknown if a server made it."""
-
-
-class _Extensions(SpeechOptions, frozen=True, kw_only=True, omit_defaults=True):
-    pass
 
 
 @click.command(cls=RichCommand)
@@ -175,8 +170,10 @@ async def _speak_here(wish: Wish, settings: Settings) -> Spoken:
 
 async def _speak_there(wish: Wish, url: str) -> Spoken:
     body: dict[str, object] = {"input": wish.text, "speed": wish.options.speed, "response_format": wish.format.value}
-    # The rest are extensions: other servers may refuse them.
-    body |= msgspec.to_builtins(_Extensions(**asdict(wish.options)))
+    asked: dict[str, object] = msgspec.to_builtins(wish.options)
+    usual: dict[str, object] = msgspec.to_builtins(SpeechOptions())
+    # Most are extensions: other servers may refuse them.
+    body |= {name: value for name, value in asked.items() if value != usual[name]}
     if wish.voice is not None:
         body["voice"] = wish.voice
     async with remote_server(url) as client:

@@ -153,7 +153,13 @@ class _Connection:
             case Playback():
                 await self._session.playback(event.item_id, event.played_ms, final=event.final)
             case Say():
-                await self._session.say(event.text, voice=event.voice, append_to=event.append_to, more=event.more)
+                await self._session.say(
+                    event.text,
+                    voice=event.voice,
+                    append_to=event.append_to,
+                    more=event.more,
+                    options=event.speech_options,
+                )
             case StopSpeaking():
                 # Not to be waited for: the client's last playback position comes through here.
                 self._session.silence()

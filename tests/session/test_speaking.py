@@ -9,6 +9,7 @@ from anyio import wait_all_tasks_blocked
 
 from engines.host import EngineHost
 from schemas.events import SayAudio, ServerEvent
+from schemas.speech import SpeechOptions
 from session.clock import FakeClock
 from session.speaking import LEAD_MS, PIECE_MS, Speaker
 
@@ -45,7 +46,7 @@ async def test_audio_is_sent_no_further_ahead_of_the_loudspeaker_than_the_lead(
         on_played=lambda _: played.set(),
         on_final_position=lambda _: None,
     )
-    item_id = speaker.create("Many words, one after the other. " * 8, host.voice(None), more=False)
+    item_id = speaker.create("Many words, one after the other. " * 8, host.voice(None), SpeechOptions(), more=False)
     start_us = clock.now_us()
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
