@@ -76,6 +76,8 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     """Models unused for this long are unloaded; left out: never."""
     max_queued: Count = 32
     """Jobs that may wait for an engine; more are refused with ``overloaded``."""
+    prompt_cache_mb: Annotated[int, Meta(ge=0, le=65_536)] = 64
+    """Memory for the audio of what was spoken lately: the same prompt again needs no engine. 0 keeps none."""
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True):
@@ -89,7 +91,7 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     body_timeout_s: Seconds = 60.0
     """Time in which the body of a request must have arrived."""
     request_timeout_s: Seconds = 300.0
-    """Time in which the engine must have finished one request."""
+    """Time in which the engine must have finished one request; of a long recording, each of its pieces."""
     max_sessions: Count = 64
     session_idle_s: Seconds = 300.0
     """Sessions without audio and without calls for this long are closed."""
