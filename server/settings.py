@@ -76,6 +76,8 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     """Models unused for this long are unloaded; left out: never."""
     max_queued: Count = 32
     """Jobs that may wait for an engine; more are refused with ``overloaded``."""
+    max_queued_audio_s: Seconds = 3_600.0
+    """Audio they may have, unless it is one job alone."""
     prompt_cache_mb: Annotated[int, Meta(ge=0, le=65_536)] = 64
     """Memory for the audio of what was spoken lately: the same prompt again needs no engine. 0 keeps none."""
 

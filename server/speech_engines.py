@@ -57,6 +57,7 @@ def _host_settings(settings: Settings) -> HostSettings:
         asr_max_batch=engine.asr_max_batch,
         cpu_threads=engine.cpu_threads,
         max_queued=engine.max_queued,
+        max_queued_audio_s=engine.max_queued_audio_s,
         prompt_cache_bytes=engine.prompt_cache_mb * 1_024 * 1_024,
         keep_alive_s=engine.keep_alive_s,
         grace_s=_GRACE_S,
