@@ -141,8 +141,8 @@ class _Recording:
     ) -> None:
         self._host = host
         self._samples = samples
-        # Silence is left out by cutting.
-        self._options = replace(options, vad_filter=False)
+        # Silence is left out by cutting, and what is cut need not be decoded as if it were not.
+        self._options = replace(options, vad_filter=False, trimmed=True)
         self._model = model
         self._patience_s = None if deadline_s is None else deadline_s - anyio.current_time()
         self._first: _Piece | None = None

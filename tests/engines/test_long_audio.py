@@ -121,7 +121,7 @@ async def test_pieces_are_background_work_in_the_language_of_the_first_with_word
     assert [options.language for options in asked] == [None, None, "en", "en", "en"]
     assert {options.hotwords for options in asked} == {("three",)}
     assert {options.prompt for options in asked} == {"Numbers."}
-    assert not any(options.vad_filter for options in asked)
+    assert all(options.trimmed and not options.vad_filter for options in asked)
     assert {priority for _, priority in host.asked} == {Priority.BACKGROUND}
 
 

@@ -75,6 +75,8 @@ def test_json_that_is_no_object_is_an_invalid_request(body: bytes) -> None:
         ("synthesize", {"text": "a", "format": "ogg"}, "format", "allowed: aac, flac, mp3, opus, pcm, wav"),
         ("synthesize", {"text": "a", "sample_rate_hz": 1}, "sample_rate_hz", ">= 8000"),
         ("transcribe", {"audio": "", "hotwords": [1]}, "hotwords[0]", "Expected `str`"),
+        ("transcribe", {"audio": "", "hotwords": ["a" * 65]}, "hotwords[0]", "<= 64"),
+        ("transcribe", {"audio": "", "hotwords": ["a"] * 51}, "hotwords", "<= 50"),
         ("open_session", {"turn": {"vad_on": 2.0}}, "turn.vad_on", "<= 1.0"),
         ("open_session", {"turn": {"vad": 1}}, "turn.vad", "vad is not a field of turn"),
     ],

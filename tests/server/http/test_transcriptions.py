@@ -10,12 +10,16 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import httpx
+import numpy as np
 import pytest
 from litestar import Litestar
 
+from engines.codec.encoder import encode_all
 from engines.fake import FakeBehaviour, fake_engines
 from engines.host import EngineHost
 from engines.spec import HostSettings
+from engines.tones import encode_word
+from schemas.audio import SESSION_RATE_HZ, AudioFormat
 from schemas.errors import ERRORS, ErrorCode
 from server.settings import LimitSettings, ModelSettings, Settings
 
@@ -155,11 +159,25 @@ async def test_every_other_field_is_accepted(client: httpx.AsyncClient, spoken_w
     assert (await post(client, spoken_wav, stream="false", **fields)).json()["text"] == TEXT
 
 
+@pytest.mark.parametrize("chunking", [{}, {"chunking_strategy": "auto"}])
+async def test_a_long_recording_has_the_same_events_whole_and_in_pieces(
+    client: httpx.AsyncClient, events_of: EventsOf, chunking: dict[str, str]
+) -> None:
+    pause = np.zeros(20 * SESSION_RATE_HZ, np.float32)
+    parts = [part for word in ("one.", "two.") for part in (pause, encode_word(word, SESSION_RATE_HZ))]
+    recording = encode_all(np.concatenate(parts), AudioFormat.FLAC, SESSION_RATE_HZ)
+    events = events_of(await post(client, recording, stream="true", **chunking))
+    assert [event["type"] for event in events] == ["transcript.text.delta"] * 2 + ["transcript.text.done"]
+    assert "".join(event.get("delta", "") for event in events) == events[-1]["text"] == "one. two."
+    assert (await post(client, recording, **chunking)).json()["text"] == "one. two."
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "param", "says"),
     [
         ({"prmpt": "x"}, ErrorCode.INVALID_REQUEST, "prmpt", "Did you mean prompt?"),
         ({"temperature": "3"}, ErrorCode.INVALID_REQUEST, "temperature", "<= 1.0"),
+        ({"keywords[]": ["a" * 65]}, ErrorCode.INVALID_REQUEST, "keywords[0]", "<= 64"),
         ({"temperature": "warm"}, ErrorCode.INVALID_REQUEST, "temperature", "float"),
         ({"temperature": ["0", "1"]}, ErrorCode.INVALID_REQUEST, "temperature", "more than once"),
         ({"stream": "maybe"}, ErrorCode.INVALID_REQUEST, "stream", "bool"),
