@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorInfo
-from schemas.speech import Lexicon
+from schemas.speech import GainDb, Lexicon, Speed
 from schemas.transcripts import Hotwords, Word
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -63,6 +63,10 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The agent's voice; ``None`` is the server's default."""
     lexicon: Lexicon = ()
     """How the agent pronounces words, in all that it says; what comes with one ``say`` goes before it."""
+    speed: Speed = 1.0
+    """Pace of the agent's voice: 1 is its own, 2 twice as fast. That of one ``say`` is relative to it."""
+    gain_db: GainDb = 0.0
+    """Loudness of the agent's voice over its own, in decibels. That of one ``say`` comes on top."""
     asr_model: str | None = None
     """The recognition model; ``None`` is the server's default."""
     prompt: Annotated[str, Meta(max_length=2_000)] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from schemas.audio import Samples
 
@@ -77,6 +78,15 @@ class SpeechOptions(Struct, frozen=True, kw_only=True):
     ] = True
     lexicon: Lexicon = ()
     gain_db: GainDb = 0.0
+
+    def on_top_of(self, *, speed: float, gain_db: float, lexicon: tuple[LexiconEntry, ...]) -> SpeechOptions:
+        """These, where those are the voice's own: a faster voice is told to be twice as fast, and so on."""
+        return replace(
+            self,
+            speed=min(max(self.speed * speed, MIN_SPEED), MAX_SPEED),
+            gain_db=min(max(self.gain_db + gain_db, -MAX_GAIN_DB), MAX_GAIN_DB),
+            lexicon=(*self.lexicon, *lexicon),
+        )
 
     @property
     def speech_options(self) -> SpeechOptions:

@@ -10,8 +10,8 @@ from platformdirs import user_data_path
 from engines.host import EngineHost
 from schemas.errors import ErrorCode, SpeechError
 from server.settings import Settings
+from session.limits import SessionLimits
 from session.manager import SessionManager
-from session.runner import SessionLimits
 from session.stores.base import EventStore
 from session.stores.memory import MemoryStore
 from session.stores.sqlite import SqliteStore

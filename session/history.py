@@ -16,6 +16,7 @@ class History:
     def __init__(self, events: Iterable[ServerEvent] = ()) -> None:
         self._users: dict[int, UserTurn] = {}
         self._agents: dict[str, AgentTurn] = {}
+        self._turns_before: dict[str, int] = {}
         self._order: list[int | str] = []
         for event in events:
             self.add(event)
@@ -28,6 +29,10 @@ class History:
     def user_turns(self, after_turn: int) -> list[UserTurn]:
         """Complete turns of the user with a greater number, in order."""
         return [turn for number, turn in self._users.items() if number > after_turn]
+
+    def turns_before(self, item_id: str) -> int:
+        """The number of the user's last turn before the agent began this item; 0 if it has not begun."""
+        return self._turns_before.get(item_id, 0)
 
     def agent_turn(self, item_id: str) -> AgentTurn | None:
         """One item of the agent."""
@@ -51,6 +56,7 @@ class History:
                 known = self._agent(event.item_id)
                 self._agents[event.item_id] = replace(known, text=known.text + event.text)
             case SayStarted():
+                self._turns_before[event.item_id] = max(self._users, default=0)
                 self._agents[event.item_id] = replace(self._agent(event.item_id), status=SpeechStatus.SPEAKING)
             case SayEnded():
                 self._agents[event.item_id] = replace(

@@ -15,6 +15,7 @@ from anyio.abc import TaskStatus
 from msgspec.structs import replace
 
 from engines.host import EngineHost
+from engines.text.lexicon import lexicon
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ServerEvent, SessionClosed
 from schemas.models import ModelKind
@@ -22,9 +23,10 @@ from schemas.sessions import Conversation, SessionInfo, SessionSettings, Session
 from schemas.transcripts import language_code
 from session.clock import Clock, MonotonicClock
 from session.history import History
+from session.limits import SessionLimits
 from session.log import READ_EVENTS, EventLog, Published
 from session.recognition import RecognitionCounts
-from session.runner import CloseReason, Session, SessionLimits
+from session.runner import CloseReason, Session
 from session.stores.base import EventStore, SessionRecord
 from session.voice_activity import VoiceActivity
 
@@ -135,6 +137,7 @@ class SessionManager:
     def _check(self, settings: SessionSettings) -> None:
         if settings.voice is not None:
             self._host.voice(settings.voice)
+        lexicon(settings.lexicon)
         languages = self._host.model(ModelKind.ASR, settings.asr_model).languages
         if settings.language is not None and settings.language not in languages:
             raise SpeechError(
@@ -195,13 +198,13 @@ class SessionManager:
         return Conversation(session=_info(record), items=history.items)
 
     async def close(self, session_id: str, reason: CloseReason = "client") -> SessionInfo:
-        """Close a live session and wait until its history is complete.
+        """Close a session and wait until its history is complete; nothing happens to one that is over.
 
         Raises:
-            SpeechError: ``unknown_session``, ``session_closed``.
+            SpeechError: ``unknown_session``.
         """
-        session = await self.find(session_id)
-        await session.close(reason)
+        if (session := self._live.get(session_id)) is not None:
+            await session.close(reason)
         return await self.info(session_id)
 
     @asynccontextmanager

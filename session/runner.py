@@ -12,7 +12,6 @@ from typing import Final, Literal, assert_never
 import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
-from msgspec import Struct
 from msgspec.structs import replace
 
 from engines.host import EngineHost
@@ -35,8 +34,10 @@ from schemas.transcripts import Word
 from session.audio_buffer import AudioBuffer
 from session.audio_input import AudioInput
 from session.clock import Clock
+from session.heard_turns import HeardTurns
 from session.history import History
 from session.hypothesis import LocalAgreement
+from session.limits import SessionLimits
 from session.log import EventLog
 from session.recognition import RecognitionCounts, TurnRecognizer
 from session.speaking import Speaker
@@ -85,21 +86,6 @@ BEHIND_S: Final = 0.5
 CloseReason = Literal["client", "idle", "shutdown", "failed"]
 
 
-class SessionLimits(Struct, frozen=True, kw_only=True):
-    """Bounds of sessions."""
-
-    max_sessions: int = 64
-    idle_timeout_s: float = 300.0
-    """A session without audio or calls for so long is closed."""
-    input_stall_s: float = 1.0
-    """When no audio arrives for so long within a turn, the turn ends: a client may stop sending when it is silent."""
-    asr_deadline_s: float = 30.0
-    tts_deadline_s: float = 30.0
-    """How long the next piece of speech may take; the item has failed then."""
-    retention_s: float = 86_400.0
-    """How long the history of a session that is over is kept, counted from when it was opened."""
-
-
 class Session:
     """A conversation. Made and run by :class:`session.manager.SessionManager`."""
 
@@ -127,6 +113,7 @@ class Session:
         self._limits = limits
         self._state = TurnState()
         self._history = History()
+        self._heard_turns = HeardTurns(self._history)
         self._audio = AudioBuffer()
         self._input = AudioInput(
             settings.input_rate_hz,
@@ -164,8 +151,6 @@ class Session:
         self._closing = anyio.Event()
         self.ended = anyio.Event()
         """Set by the manager when the history is complete and the session forgotten."""
-        self._turn_ended = anyio.Event()
-        self._listened_turn = 0
 
     # What clients ask for
 
@@ -244,8 +229,9 @@ class Session:
             return append_to
         if not more and not is_speakable(text):
             raise SpeechError(ErrorCode.EMPTY_TEXT, "There is nothing to speak in this text.", param="text")
-        options = options or SpeechOptions()
-        options = replace(options, lexicon=options.lexicon + self.settings.lexicon)
+        options = (options or SpeechOptions()).on_top_of(
+            speed=self.settings.speed, gain_db=self.settings.gain_db, lexicon=self.settings.lexicon
+        )
         item_id = self._speaker.create(text, self._host.voice(voice or self.settings.voice), options, more=more)
         self._dispatch(SayRequested(item_id))
         return item_id
@@ -287,20 +273,15 @@ class Session:
         return None
 
     async def _next_turn(self, after_turn: int | None, *, while_speaking: bool) -> UserTurn | None:
-        while True:
-            turn_ended = self._turn_ended
-            after = self._listened_turn if after_turn is None else after_turn
-            for turn in self._history.user_turns(after):
-                if turn.text or turn.error:
-                    self._listened_turn = max(self._listened_turn, turn.turn)
-                    with anyio.CancelScope(shield=True):  # a turn that is handed out must arrive
-                        await self.log.written()
-                    return turn
+        while (turn := self._heard_turns.take(after_turn)) is None:
             if self._close_reason is not None:
                 raise self._closed_error()
             if while_speaking and self._state.user is UserState.IDLE:
                 return None
-            await turn_ended.wait()
+            await self._heard_turns.wait()
+        with anyio.CancelScope(shield=True):  # a turn that is handed out must arrive
+            await self.log.written()
+        return turn
 
     async def stop_speaking(self) -> tuple[AgentTurn, ...]:
         """Silence the agent and drop what is queued; returns what was heard of each item."""
@@ -362,7 +343,7 @@ class Session:
                 for item_id in self._speaker.unfinished:
                     self._speaker.end(item_id, interrupted=True)
                 self._publish(SessionClosed(reason=self._close_reason))
-                self._turn_ended.set()
+                self._heard_turns.changed()
 
     async def _write_log(self) -> None:
         try:
@@ -458,8 +439,7 @@ class Session:
             speech_ms=ms_of_samples(action.end_samples - action.start_samples),
             waited_ms=ms_of_samples(self._state.now_samples - action.end_samples),
         )
-        self._turn_ended.set()
-        self._turn_ended = anyio.Event()
+        self._heard_turns.changed()
         self._input.go_on()
 
     def _on_partial(self, action: PartialAsr, words: LocalAgreement) -> None:

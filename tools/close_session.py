@@ -23,5 +23,5 @@ TOOL: Final = Tool(
     input=CloseSessionInput,
     output=CloseSessionOutput,
     handler=_close_session,
-    annotations=ToolAnnotations(read_only=False, idempotent=False, open_world=True),
+    annotations=ToolAnnotations(read_only=False, idempotent=True, open_world=True),
 )

@@ -31,7 +31,7 @@ async def _say(context: ToolContext, arguments: SayInput) -> SayOutput:
         session.stop_item(item_id)
         raise
     is_interrupted = turn.status is SpeechStatus.INTERRUPTED
-    user_turn = await _interruption(session, arguments.user_timeout_s) if is_interrupted else None
+    user_turn = await _interruption(session, item_id, arguments.user_timeout_s) if is_interrupted else None
     return SayOutput(
         item_id=item_id,
         status=turn.status,
@@ -42,9 +42,9 @@ async def _say(context: ToolContext, arguments: SayInput) -> SayOutput:
     )
 
 
-async def _interruption(session: Session, timeout_s: float) -> UserTurn | None:
+async def _interruption(session: Session, item_id: str, timeout_s: float) -> UserTurn | None:
     try:
-        return await session.listen(timeout_s, while_speaking=True)
+        return await session.listen(timeout_s, session.history.turns_before(item_id), while_speaking=True)
     except SpeechError:  # the session has ended, and what was heard of the item still is to be told
         return None
 

@@ -62,10 +62,10 @@ async def get_session(session_id: FromPath[str], sessions: NamedDependency[Sessi
     operation_id="closeSession",
     summary="Close a session",
     tags=["sessions"],
-    responses=error_responses(403, 404, 409),
+    responses=error_responses(403, 404),
 )
 async def close_session(session_id: FromPath[str], sessions: NamedDependency[SessionManager]) -> SessionInfo:
-    """Close a session; its history can still be read."""
+    """Close a session, or do nothing if it is over; its history can still be read."""
     return await sessions.close(session_id)
 
 

@@ -17,9 +17,9 @@ from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ, pcm16_from_float
 from schemas.events import ServerEvent
 from session.clock import FakeClock
+from session.limits import SessionLimits
 from session.log import Published
 from session.manager import SessionManager
-from session.runner import SessionLimits
 from session.stores.memory import MemoryStore
 
 

@@ -9,6 +9,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from engines.fake import FakeBehaviour
+from engines.host import EngineHost
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import (
     PlaybackFlush,
@@ -24,6 +25,7 @@ from schemas.sessions import (
     SpeechStatus,
     UserTurn,
 )
+from schemas.speech import LexiconEntry, SpeechOptions
 from session.clock import FakeClock
 from session.manager import SessionManager
 from session.runner import Session
@@ -237,3 +239,29 @@ async def test_say_started_names_the_voice(sessions: SessionManager, stage: Any)
         *_, started = await stage.collect(events, SayStarted)
     assert isinstance(started, SayStarted)
     assert started.voice == "fake-bass"
+
+
+async def test_what_one_say_asks_for_comes_on_top_of_what_the_session_does(
+    sessions: SessionManager, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[SpeechOptions] = []
+    synthesize = EngineHost.synthesize
+
+    def spied(host: EngineHost, text: str, *, options: SpeechOptions, **rest: Any) -> Any:
+        asked.append(options)
+        return synthesize(host, text, options=options, **rest)
+
+    monkeypatch.setattr(EngineHost, "synthesize", spied)
+    own, session_wide = LexiconEntry(word="nginx", say="engine x"), LexiconEntry(word="kubectl", say="cube control")
+    session = await sessions.open(SessionSettings(speed=2.0, gain_db=-6.0, lexicon=(session_wide,)))
+    for options in (None, SpeechOptions(speed=1.5, gain_db=3.0, lexicon=(own,)), SpeechOptions(speed=4.0)):
+        item_id = await session.say("Say this.", options=options)
+        await stage.until(lambda item_id=item_id: agent_turn(session, item_id).status is SpeechStatus.COMPLETED)
+    assert [(each.speed, each.gain_db) for each in asked] == [(2.0, -6.0), (3.0, -3.0), (4.0, -6.0)]
+    assert [each.lexicon for each in asked] == [(session_wide,), (own, session_wide), (session_wide,)]
+
+
+async def test_a_lexicon_that_is_wrong_opens_no_session(sessions: SessionManager) -> None:
+    with pytest.raises(SpeechError) as error:
+        await sessions.open(SessionSettings(lexicon=(LexiconEntry(word="nginx"),)))
+    assert error.value.code is ErrorCode.INVALID_REQUEST

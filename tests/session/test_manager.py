@@ -32,8 +32,9 @@ from schemas.sessions import (
 )
 from schemas.transcripts import Transcript
 from session.clock import FakeClock
+from session.limits import SessionLimits
 from session.manager import SessionManager
-from session.runner import Session, SessionLimits
+from session.runner import Session
 from session.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -282,13 +283,13 @@ async def test_a_closed_session_refuses_everything_but_reading(sessions: Session
         session.stop_speaking(),
         session.playback("item_1", 1),
         sessions.find(session.session_id),
-        sessions.close(session.session_id),
     ]
     for call in calls:
         with pytest.raises(SpeechError) as error:
             await call
         assert error.value.code is ErrorCode.SESSION_CLOSED
     assert (await sessions.info(session.session_id)).state is SessionState.CLOSED
+    assert (await sessions.close(session.session_id)).state is SessionState.CLOSED
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorCode
 from schemas.sessions import SessionSettings, SessionState, SpeechStatus, TurnSettings
 from session.clock import FakeClock
+from session.limits import SessionLimits
 from session.manager import SessionManager
-from session.runner import Session, SessionLimits
+from session.runner import Session
 from session.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio

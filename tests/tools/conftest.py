@@ -21,8 +21,8 @@ from schemas.audio import SESSION_RATE_HZ, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
 from schemas.tools import ToolEvent
 from session.clock import FakeClock
+from session.limits import SessionLimits
 from session.manager import SessionManager
-from session.runner import SessionLimits
 from session.stores.memory import MemoryStore
 from tools.registry import TOOLS
 from tools.tool import ToolContext, ToolLimits

@@ -202,6 +202,20 @@ async def test_an_interrupted_say_tells_what_was_heard_and_what_the_user_said(
     assert (await call("listen", session_id=session.session_id, timeout_s=0.01)).status == "timeout"
 
 
+async def test_an_interrupted_say_tells_of_the_turn_that_interrupted_it_and_listen_of_the_one_before(
+    start: Start, session: Session, user: Any, until: Until, call: Call
+) -> None:
+    await session.feed(user.speech("Before.") + user.silence(1_000))
+    await until(lambda: len(session.history.user_turns(0)) == 1)
+    saying = start("say", session_id=session.session_id, text=LONG)
+    await until(lambda: is_speaking(session))
+    await barge_in(session, user, "Stop, please.")
+    await until(lambda: saying.done)
+    assert saying.results[0].user_turn.text == "Stop, please."
+    assert (await call("listen", session_id=session.session_id)).turn.text == "Before."
+    assert (await call("listen", session_id=session.session_id, timeout_s=0.01)).status == "timeout"
+
+
 async def test_an_interruption_without_words_does_not_keep_say_waiting(
     start: Start, session: Session, user: Any, until: Until
 ) -> None:
@@ -379,7 +393,7 @@ async def test_an_unknown_session_is_an_error_of_every_session_tool(refused: Ref
     assert "open_session" in error.message
 
 
-@pytest.mark.parametrize("name", [name for name in SESSION_TOOLS if name != "get_conversation"])
+@pytest.mark.parametrize("name", [name for name in SESSION_TOOLS if name not in {"get_conversation", "close_session"}])
 async def test_a_closed_session_takes_no_more_calls(call: Call, refused: Refused, session: Session, name: str) -> None:
     await call("close_session", session_id=session.session_id)
     await refused(ErrorCode.SESSION_CLOSED, name, session_id=session.session_id, **SESSION_TOOLS[name])
