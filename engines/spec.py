@@ -22,7 +22,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     asr_workers: int | None = None
     """Transcriptions at once; ``None`` is one a core, up to four: on a CPU, workers beat threads."""
     asr_max_batch: int | None = None
-    """Turns recognised in one call; ``None`` leaves it to the engine: on a CPU one, on a GPU many."""
+    """Turns recognised in one call; ``None`` measures how many had best be when the model is loaded."""
     cpu_threads: int | None = None
     """Threads of one transcription; ``None`` shares the cores out among the workers."""
     tts_workers: int = 2

@@ -25,6 +25,7 @@ from faster_whisper.transcribe import Segment as WhisperSegment
 from faster_whisper.transcribe import TranscriptionInfo
 
 from engines.base import AsrJob, AsrOptions, Cancellation, Lanes
+from engines.whisper_batch import best_batch
 from engines.whisper_window import WindowDecoder
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
@@ -42,7 +43,6 @@ _MIN_PEAK: Final = 4 / 32_768
 """Four steps of 16-bit audio (-78 dBFS): dither and rounding noise lie below, the faintest usable speech above."""
 _MAX_PROMPT_TOKENS: Final = 223
 """Half of Whisper's 448 positions, less one for the marker before the prompt: the rest is for the answer."""
-_GPU_BATCH: Final = 16
 _NOBODY_SPEAKS: Final = 0.8
 _NOBODY_SPEAKS_CLEARLY: Final = 0.4
 _UNCLEAR_LOGPROB: Final = -1.0
@@ -60,7 +60,7 @@ class WhisperAsr:
             has on the device, such as ``int8`` or ``float16``.
         cpu_threads: Threads one transcription computes with on a CPU; 0 leaves it to CTranslate2.
         num_workers: Transcriptions computed at once, for calls from several threads.
-        max_batch: Turns recognised together; ``None`` is one on a CPU, 16 on a GPU.
+        max_batch: Turns recognised together; ``None`` measures how many had best be (:mod:`engines.whisper_batch`).
 
     Raises:
         SpeechError: ``invalid_setting`` for a device or compute type this machine lacks, ``model_corrupt`` if files
@@ -75,7 +75,7 @@ class WhisperAsr:
         compute_type: str = "default",
         cpu_threads: int = 0,
         num_workers: int = 1,
-        max_batch: int | None = None,
+        max_batch: int | None = 1,
     ) -> None:
         # Without these two faster-whisper would go and look for them on a model hub.
         if not all((model_dir / name).is_file() for name in ("model.bin", "tokenizer.json")):
@@ -95,7 +95,7 @@ class WhisperAsr:
             num_workers=num_workers,
             local_files_only=True,
         )
-        self.lanes = Lanes(num_workers, max_batch or (_GPU_BATCH if self._model.model.device == "cuda" else 1))
+        self.lanes = Lanes(num_workers, best_batch(self._model) if max_batch is None else max_batch)
         self._window = WindowDecoder(self._model)
         self.languages: frozenset[str] = frozenset(self._model.supported_languages)
 

@@ -69,7 +69,7 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     asr_workers: Annotated[int, Meta(ge=1, le=64)] | None = None
     """Recognitions at the same time; left out: one a core, up to four. On a CPU, workers beat threads."""
     asr_max_batch: Annotated[int, Meta(ge=1, le=64)] | None = None
-    """Turns recognised in one call; left out: one on a CPU, 16 on a GPU."""
+    """Turns recognised in one call; left out: as many as are measured to be best when the model is loaded."""
     cpu_threads: Annotated[int, Meta(ge=1, le=256)] | None = None
     """Threads of one recognition; left out: the cores are shared out among the workers."""
     keep_alive_s: Seconds | None = None
