@@ -210,3 +210,22 @@ def test_of_two_owners_who_always_wait_neither_gets_more_than_a_job_ahead(
         if modest and flood:
             # The bound of start-time fair queueing: one longest job of each.
             assert abs(served_s["flood"] - served_s["modest"]) <= flood_s + max(costs_s) + 1e-6
+
+
+@pytest.mark.parametrize("streams", [1, 7, 20])
+def test_as_many_listeners_as_the_engine_can_feed_hear_no_gap(queue: Queue, streams: int) -> None:
+    chunk_s, chunks = 1.0, 30
+    step_s = chunk_s / streams
+    made: Counter[Waiting] = Counter()
+    now_s = 0.0
+    for number in range(streams):
+        queue.add(owner=f"session-{number}")
+    while len(queue.jobs):
+        (stream,) = queue.take(now_s)
+        now_s += step_s
+        if stream.due_s is not None:
+            assert now_s <= stream.due_s + 1e-6, "the listener has run dry"
+        made[stream] += 1
+        if made[stream] < chunks:
+            queue.go_on(stream, (now_s if stream.due_s is None else stream.due_s) + chunk_s)
+    assert set(made.values()) == {chunks}
