@@ -22,6 +22,11 @@ class Estimate(Struct, frozen=True):
     n: int
     """Measurements, or pairs of them."""
 
+    def scaled(self, factor: float, offset: float = 0.0) -> Estimate:
+        """The same in another unit; ``factor`` is positive."""
+        value, low, high = (factor * one + offset for one in (self.value, self.low, self.high))
+        return Estimate(value, low, high, self.n)
+
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One measured figure."""

@@ -1,0 +1,121 @@
+"""The machine: its cores and how they are shared out, what is installed, whether anyone else is at work."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+import psutil
+from msgspec import Struct
+
+from benchmarks.report import Conditions
+
+_PACKAGES: Final = ("antiphon", "ctranslate2", "faster-whisper", "onnxruntime", "piper-tts", "uvicorn", "websockets")
+
+
+class Cores(Struct, frozen=True):
+    """Numbers of processors, as ``taskset`` counts them."""
+
+    engines: tuple[int, ...]
+    """For whatever computes: all of them, since the load generator mostly waits."""
+    one: tuple[int, ...]
+    """For a server that is to have a core of its own."""
+    generator: tuple[int, ...]
+    """For the load generator, beside such a server."""
+
+
+def cores() -> Cores:
+    """How the cores this process may use are shared out."""
+    usable = _usable()
+    return Cores(usable, usable[:1], usable[-1:])
+
+
+def pinned(command: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """The command, kept to these cores; where there is no ``taskset``, as it was."""
+    if shutil.which("taskset") is None:
+        return list(command)
+    return ["taskset", "--cpu-list", ",".join(map(str, numbers)), *command]
+
+
+def pin_this_process(numbers: Sequence[int]) -> None:
+    """Keep this process to these cores, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, numbers)
+
+
+class MemoryOf(Protocol):
+    """What psutil tells of a process's memory on Linux."""
+
+    pss: int
+    uss: int
+
+
+def memory_bytes(pid: int) -> int:
+    """Memory of a process and its children: their proportional set size; where there is none, what only they have."""
+    process = psutil.Process(pid)
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            found = cast("MemoryOf", one.memory_full_info())
+        except psutil.NoSuchProcess:
+            continue
+        total += getattr(found, "pss", found.uss)
+    return total
+
+
+def conditions(*, device: str, compute_type: str, quick: bool) -> Conditions:
+    """What there is to know before a section begins."""
+    return Conditions(
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=_commit(),
+        cpu=_cpu(),
+        cores=len(_usable()),
+        memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
+        python=platform.python_version(),
+        versions={name: found for name in _PACKAGES if (found := _version(name))},
+        others_load=round(os.getloadavg()[0], 2),
+        device=device,
+        compute_type=compute_type,
+        quick=quick,
+    )
+
+
+def _usable() -> tuple[int, ...]:
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _commit() -> str:
+    root = Path(__file__).resolve().parent.parent
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
