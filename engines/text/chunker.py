@@ -21,14 +21,20 @@ WIDE_SENTENCE_END: Final = frozenset("。！？；")
 CLOSERS: Final = frozenset("\"'”’)]}»")
 CLAUSE_END: Final = frozenset(",;:、，—–")
 ABBREVIATIONS: Final = frozenset(
-    # English, German, Spanish, French, Portuguese; compared in lower case, without the last point
+    # English, German, Spanish, French, Portuguese, Italian; compared in lower case, without the last point
     "dr mr mrs ms prof st jr sr vs etc e.g i.e approx fig vol ed est inc ltd co dept gen col sgt capt rev hon "
+    "ave blvd rd mt "
     "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun "
-    "bzw ca d.h evtl ggf hr fr inkl nr str u.a usw z.b zb "
-    "sra srta ud uds av núm pág ej p.ej aprox "
-    "mme mlle mgr env p.ex "
-    "dra exmo exma".split()
+    "bzw ca d.h evtl ggf hr fr inkl mio mrd nr std str u.a usw z.b zb "
+    "sra srta ud uds av ee uu núm pág ej p.ej aprox "
+    "mme mlle mgr env ex p.ex "
+    "dra exmo exma "
+    "dott sig ecc".split()
 )
+
+
+NUMBERED: Final = frozenset({"no", "pp"})
+"""Words that are abbreviations before a number alone: No. 5."""
 
 
 class TextChunk(Struct, frozen=True):
@@ -105,7 +111,9 @@ def _is_abbreviation(text: str, index: int) -> bool:
     is_initial = len(word) == 1 and word.isalpha() and word != "I"
     is_ordinal = word.isdigit() and len(word) <= 2  # noqa: PLR2004 - days and ranks, not years
     is_acronym = "." in word and all(len(part) == 1 for part in word.split("."))
-    return is_initial or is_ordinal or is_acronym or word.lower() in ABBREVIATIONS
+    is_number = word.lower() in NUMBERED and text[index + 1 :].lstrip()[:1].isdecimal()
+    is_known = word.lower() in ABBREVIATIONS or word.lower().endswith("str")  # Hauptstr.
+    return is_initial or is_ordinal or is_acronym or is_number or is_known
 
 
 def _forced_cut(window: str) -> int:

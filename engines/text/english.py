@@ -130,6 +130,12 @@ def _number_sign(match: re.Match[str], grammar: Grammar) -> str:
     return f"number {grammar.numbers.decimal(match['number'], '', '')}"
 
 
+def _money_before_noun(match: re.Match[str], grammar: Grammar) -> str:
+    amount = grammar.numbers.cardinal(int(match["amount"].replace(",", "")))
+    scale = f" {match['scale']}" if match["scale"] else ""
+    return f"{amount}{scale} {_CURRENCIES[match['sign']].unit.one}"
+
+
 def _saint_or_street(match: re.Match[str], _: Grammar) -> str | None:
     before, name = match["before"], match["name"]
     is_place = before is not None and before[0].isupper() and before not in _BEFORE_SAINTS
@@ -163,6 +169,13 @@ def _parts(whole: str | None, top: int, bottom: int) -> str:
 
 
 _RULES: Final = (
+    Rule(
+        re.compile(
+            r"\b[Aa]n?\s+(?P<it>(?P<sign>[$€£])(?P<amount>\d{1,3}(?:,\d{3})*|\d{1,9})"
+            r"(?:\s(?P<scale>thousand|million|billion|trillion))?)(?=\s+(?!(?:to|or|and|for|per|an?|in|on|each)\b)[a-z])"
+        ),
+        _money_before_noun,
+    ),
     Rule(re.compile(r"(?<![\w/-])24/7(?![\w/-])"), lambda _, __: "twenty-four seven"),
     Rule(
         re.compile(

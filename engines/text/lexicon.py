@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Final
 
@@ -71,7 +72,7 @@ def check_ipa(ipa: str, param: str) -> None:
         SpeechError: ``invalid_request`` if not.
     """
     strange = sorted(set(_IPA.sub("", ipa)))
-    if strange or not any(char.isalpha() for char in ipa):
+    if strange or not any(unicodedata.category(char) in {"Ll", "Lo"} for char in ipa):
         signs = f"has {' '.join(strange[:10])}, which is not IPA" if strange else "has no sound"
         raise SpeechError(
             ErrorCode.INVALID_REQUEST,

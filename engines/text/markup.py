@@ -15,7 +15,7 @@ from engines.text.mapped import Edit, without_overlaps
 
 _BLOCK_START: Final = re.compile(r"\n(?=[ \t]*(?:\n|[-*+•][ \t]|\#{1,6}[ \t]|>|\||```|~~~|\d{1,3}[.)][ \t]))")
 _LINE_KINDS: Final = re.compile(r"^[ \t]*(?:#{1,6}[ \t]|[-*+•][ \t]|\|)")
-_TABLE_RULE: Final = r"^[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*(?:\|[ \t]*:?-{3,}:?[ \t]*)*\|?[ \t]*$"
+_TABLE_RULE: Final = r"^[ \t]*(?:\|(?:[ \t]*:?-+:?[ \t]*\|)+|:?-{3,}:?[ \t]*(?:\|[ \t]*:?-{3,}:?[ \t]*)+)[ \t]*$"
 _TABLE_ROW: Final = re.compile(r"^[ \t]*\|.*\|[ \t]*$", re.MULTILINE)
 _BAR: Final = re.compile(r"[ \t]*\|")
 _TAGS: Final = (
@@ -32,6 +32,7 @@ def _gone(_: re.Match[str]) -> str:
 
 
 _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    (re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~>])"), lambda match: match[1]),
     (re.compile(_EMOJI), _gone),
     (re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE), _gone),
     (re.compile(r"^[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t]*$", re.MULTILINE), _gone),
@@ -44,9 +45,13 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]
     (re.compile(r"(?<=[^\]\n])\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:[ \t]+[\"'][^\"'\n]*[\"'])?\)"), _gone),
     (re.compile(r"(?<=[^\]\n])\]\[[^\]\n]*\]"), _gone),
     (re.compile(r"<((?:https?://|mailto:)[^\s<>]+|[^\s<>@]+@[^\s<>]+)>"), lambda match: match[1]),
-    (re.compile(rf"</?(?:{'|'.join(_TAGS.split())})(?:[ \t][^<>\n]*)?/?>", re.IGNORECASE), _gone),
+    (
+        re.compile(
+            rf"</?(?:{'|'.join(_TAGS.split())})(?:\s+[\w-]+=(?:\"[^\"]*\"|'[^']*'|[\w.#%-]+))*\s*/?>", re.IGNORECASE
+        ),
+        _gone,
+    ),
     (re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});"), lambda match: html.unescape(match[0])),
-    (re.compile(r"\\(?=[\\`*_{}\[\]()#+\-.!|~>])"), _gone),
     (re.compile(r"`+"), _gone),
     (re.compile(r"~~(?=\S)|(?<=\S)~~"), _gone),
     (re.compile(r"(?<!\w)\*{2,3}(?=\S)|(?<=\S)\*{2,3}(?!\w)"), _gone),

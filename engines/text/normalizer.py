@@ -5,6 +5,7 @@ Only the languages below have rules. Texts of others lose their markup, and the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -38,7 +39,7 @@ class Normalizer:
     def edits(self, text: str) -> list[Edit]:
         """What is to be read otherwise than it is written: edits that do not overlap, in no order."""
         found: list[Edit] = []
-        if not _needs_rules(text):
+        if not _NEEDS_RULES.search(text):
             return found
         free = bytearray(len(text))
         for rule in self._rules:
@@ -91,15 +92,11 @@ class Normalizer:
 
 
 _MAX_ORDINAL: Final = 9
-_SIGNS: Final = frozenset("#@/&._½¼¾⅓⅔")
-
-
-def _needs_rules(text: str) -> bool:
-    """Most sentences have no digit, no sign and no point but at the end: nothing to look for."""
-    return any(char.isdecimal() or char in _SIGNS for char in text) or any(name in text for name in _UNPOINTED)
-
-
-_UNPOINTED: Final = ("Mme", "Mlle", "Dr", "Pr", "vs")
+_NEEDS_RULES: Final = re.compile(
+    r"[\d#@/½¼¾⅓⅔]|\.(?!\s*$)|\b\w{1,5}\.\s*$|\b(?:Mme|Mlle|Dr|Pr|vs)\b|"
+    r"\b(?:[Cc]hapter|[Pp]art|[Vv]olume|[Aa]ct|[Pp]hase|War|[Tt]ype|[Ll]evel|[Aa]ppendix)\s+[IVX]"
+)
+"""Without a digit, a sign, a point but at the end, and words that rules know: what most sentences are."""
 
 
 @lru_cache

@@ -27,7 +27,9 @@ def spanish(region: str) -> Grammar:
 
     def time(hour: int, minute: int) -> str:
         hours = numbers.cardinal(hour, _F)
-        return f"{hours} y {numbers.cardinal(minute)}" if minute else f"{hours} {'hora' if hour == 1 else 'horas'}"
+        if minute:
+            return f"{hours} y {numbers.cardinal(minute)}"
+        return hours if hour == 1 else f"{hours} horas"
 
     cents = Noun("centavo", "centavos", _M)
     dollar = Currency(Noun("dólar", "dólares", _M), cents)

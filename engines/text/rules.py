@@ -18,6 +18,9 @@ _RIGHT: Final = r"(?![\w%°€$£¥²³^]|[.,:/\-–−'’*×=]\d)"
 _TLD: Final = r"(?:com|org|net|edu|gov|io|dev|ai|app|info|eu|de|fr|es|it|pt|co\.uk|ac\.uk|uk|ch|at|br)"
 _SPACE: Final = "[ \u00a0\u202f]?"
 _MONTHS: Final = 12
+_SCALE: Final = re.compile(
+    r"\s?(?:[Mm]il(?:\b|l?i\w|l[oóe]\w*|h\w+|a\b)|[Mm]i?rd\b|[Mm]io\b|[Bb]il(?:l?i|h)\w|[kKM]\b)"
+)
 _FRACTIONS: Final = {"½": (1, 2), "¼": (1, 4), "¾": (3, 4), "⅓": (1, 3), "⅔": (2, 3)}
 
 
@@ -40,7 +43,10 @@ def rules_of(grammar: Grammar) -> tuple[Rule, ...]:
         Rule(re.compile(rf"(?<![\w@./-])(?P<url>(?:[A-Za-z0-9][\w-]*\.)+{_TLD})(?![\w@-]|\.\w|/)"), _url),
         *grammar.rules,
         *(
-            Rule(re.compile(rf"(?<![\w.]){re.escape(title)}(?=\s+[^\W\d_a-z])"), partial(_fixed, text=text))
+            Rule(
+                re.compile(rf"(?<![\w.]){re.escape(title)}(?=\s+(?:(?:and|und|y|et|e)\s+)?[^\W\d_a-z])"),
+                partial(_fixed, text=text),
+            )
             for title, text in grammar.titles.items()
         ),
         *(
@@ -218,8 +224,8 @@ def _money(match: re.Match[str], grammar: Grammar) -> str | None:
     if match["scale"]:
         amount = spoken_amount(match["amount"], grammar)
         spoken = f"{amount} {grammar.scales[match['scale']]} {currency.unit.many}"
-    elif re.match(r"\s*(?:Mi|mi|Mrd|bi|B|th|k\b|K\b|M\b)", match.string[match.end() :]):
-        return None  # a scale that is not known here, or a word that looks like one
+    elif _SCALE.match(match.string, match.end()):
+        return None  # a scale that is not known here
     else:
         spoken = spoken_money(match["amount"], currency, grammar) or ""
     return f"{grammar.minus} {spoken}" if match["minus"] else spoken
