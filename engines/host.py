@@ -226,13 +226,14 @@ class EngineHost:
         return np.empty(0, np.float32)  # stands for the engine's own, which may not be loaded yet
 
     async def score_vad(
-        self, frames: NDArray[np.float32], states: Sequence[VadState]
+        self, frames: NDArray[np.float32], states: Sequence[VadState], *, priority: Priority = Priority.FINAL
     ) -> tuple[NDArray[np.float32], list[VadState]]:
         """Speech probabilities ``float32, (b,)`` of one frame of each of ``b`` streams, and their states after it.
 
         Args:
             frames: ``float32, (b, 512)``, 16 kHz.
             states: From :meth:`vad_initial_state` or from the frame before.
+            priority: Of a file's frames, the last.
 
         Raises:
             SpeechError: ``model_not_installed``, ``overloaded``, ``deadline_exceeded``, ``shutting_down``,
@@ -241,9 +242,12 @@ class EngineHost:
         slot = self._slots.find(ModelKind.VAD, None)
         async with slot.using(None) as engine:
             score = partial(_score_frames, cast("Vad", engine))
-            return await slot.scheduler.run(score, (frames, states), _FRAME_TERMS, Cancellation())
+            terms = _FRAME_TERMS
+            if priority is not Priority.FINAL:
+                terms = replace(terms, priority=priority, audio_s=len(states) * terms.audio_s)
+            return await slot.scheduler.run(score, (frames, states), terms, Cancellation())
 
-    async def score_turn(self, samples: Samples) -> float | None:
+    async def score_turn(self, samples: Samples, *, owner: str | None = None) -> float | None:
         """The probability that 16 kHz audio ending in silence is a complete turn; ``None`` without a turn detector.
 
         Raises:
@@ -255,7 +259,7 @@ class EngineHost:
             return None
         async with slot.using(None) as engine:
             detector = cast("TurnDetector", engine)
-            terms = Terms(audio_s=len(samples) / SESSION_RATE_HZ, bucket="turn")
+            terms = Terms(owner=owner, audio_s=len(samples) / SESSION_RATE_HZ, bucket="turn")
             return await slot.scheduler.run(detector.score, samples, terms, Cancellation())
 
     def voices(self) -> tuple[Voice, ...]:

@@ -1,10 +1,10 @@
-"""``GET /v1/models``, as the OpenAI clients know it, with the state of each model."""
+"""``GET /v1/models``, as the OpenAI clients know it, with the state of each model; and freeing its memory."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from litestar import get
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
@@ -38,9 +38,28 @@ def list_models(host: NamedDependency[EngineHost]) -> ModelList:
 )
 def retrieve_model(host: NamedDependency[EngineHost], name: FromPath[str]) -> ModelObject:
     """One model of the catalog."""
+    return _described(_status(host, name))
+
+
+@post(
+    "/v1/models/{name:str}/unload",
+    operation_id="unloadModel",
+    summary="Free a model's memory",
+    tags=["models"],
+    status_code=200,
+    responses=error_responses(400, 403, 404, 503),
+)
+async def unload_model(host: NamedDependency[EngineHost], name: FromPath[str]) -> ModelObject:
+    """It is loaded again when it is next used. A model at work is not unloaded: ``overloaded``."""
+    if _status(host, name).loaded:
+        await host.unload(name)
+    return _described(_status(host, name))
+
+
+def _status(host: EngineHost, name: str) -> ModelStatus:
     for status in host.models():
         if status.name == name:
-            return _described(status)
+            return status
     known = ", ".join(status.name for status in host.models())
     raise SpeechError(ErrorCode.UNKNOWN_MODEL, f"There is no model of that name; there are: {known}.", param="model")
 
@@ -62,4 +81,4 @@ def _described(status: ModelStatus) -> ModelObject:
     )
 
 
-ROUTES: Final = (list_models, retrieve_model)
+ROUTES: Final = (list_models, retrieve_model, unload_model)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+from anyio import to_thread
 
+from engines.fake import FakeBehaviour
 from schemas.errors import ErrorCode
 
 pytestmark = pytest.mark.anyio
@@ -43,3 +47,39 @@ async def test_an_unknown_model_is_not_found(
 ) -> None:
     error = error_of(await client.get("/v1/models/nonesuch"), ErrorCode.UNKNOWN_MODEL)
     assert "fake-asr" in error["message"]
+
+
+async def test_a_models_memory_is_freed_on_request_and_it_is_loaded_again_when_used(client: httpx.AsyncClient) -> None:
+    for text in ("Hi.", "Something else."):
+        await client.post("/v1/audio/speech", json={"input": text})
+        assert (await client.get("/v1/models/fake-tts")).json()["loaded"] is True
+        response = await client.post("/v1/models/fake-tts/unload")
+        assert (response.status_code, response.json()["loaded"]) == (200, False)
+    assert (await client.post("/v1/models/fake-tts/unload")).status_code == 200, "it was not loaded"
+
+
+async def test_a_model_at_work_keeps_its_memory(
+    open_client: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]],
+    error_of: Callable[[httpx.Response, ErrorCode], dict[str, Any]],
+) -> None:
+    behaviour = FakeBehaviour()
+    behaviour.hang()
+    with anyio.fail_after(20):
+        async with open_client(behaviour=behaviour) as client, anyio.create_task_group() as tasks:
+
+            async def speak() -> None:
+                response = await client.post(
+                    "/v1/audio/speech", json={"input": "Other words.", "response_format": "pcm"}
+                )
+                assert response.status_code == 200
+
+            tasks.start_soon(speak)
+            assert await to_thread.run_sync(behaviour.called.wait, 10.0)
+            error_of(await client.post("/v1/models/fake-tts/unload"), ErrorCode.OVERLOADED)
+            behaviour.go_on()
+
+
+async def test_an_unknown_model_cannot_be_unloaded(
+    client: httpx.AsyncClient, error_of: Callable[[httpx.Response, ErrorCode], dict[str, Any]]
+) -> None:
+    error_of(await client.post("/v1/models/nonesuch/unload"), ErrorCode.UNKNOWN_MODEL)
