@@ -7,7 +7,7 @@ PYTHON ?=
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models demo serve test lint format types bench docs lock clean
+.PHONY: help setup setup-dev models demo serve test test-coqui lint format types bench docs lock clean
 
 help: ## List every habit
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ test: setup-dev ## Lint, types and the whole test suite, with coverage
 	@$(BIN)/antiphon models pull --default --tests
 	@$(MAKE) --no-print-directory lint types
 	@scripts/test.sh
+
+test-coqui: setup-dev ## The tests of the extra `coqui`, in an environment of its own (1.8 GB)
+	@$(BIN)/antiphon models pull piper-en_US-joe-medium whisper-tiny.en
+	@scripts/test_coqui.sh
 
 lint: setup-dev ## ruff and the import contracts
 	@$(BIN)/ruff check .

@@ -9,17 +9,16 @@ compile --extra piper --extra bench --group build --constraint requirements.lock
 compile --extra piper --extra bench --group build --group dev --constraint requirements-bench.lock \
   --output-file requirements-dev.lock
 
-# What has torch. TORCH_CPU_WHEELS: folder or page of torch's CPU wheels.
+# The environment of `make test-coqui`, where torch is a CPU build: for x86-64 Linux and Python 3.11 only.
+# TORCH_CPU_WHEELS: folder or page of torch's CPU wheels.
 torch_options=()
 if [[ -n "${TORCH_CPU_WHEELS:-}" ]]; then torch_options+=(--find-links "$TORCH_CPU_WHEELS" --no-emit-find-links); fi
-compile tests/coqui/requirements.in --extra coqui --constraint requirements-dev.lock "${torch_options[@]}" \
-  --no-annotate --output-file requirements-coqui.lock
+uv pip compile pyproject.toml tests/coqui/requirements.in "${options[@]:1}" --python-platform x86_64-manylinux_2_28 \
+  --extra coqui --constraint requirements-dev.lock --no-annotate "${torch_options[@]}" --output-file requirements-coqui.lock
 
-# With --peers, also the peers of the benchmarks, each in an environment of its own. TORCH_CPU_WHEELS: folder or page
-# of torch's CPU wheels.
+# With --peers, also the peers of the benchmarks, each in an environment of its own.
 if [[ "${1:-}" == --peers ]]; then
-  peer_options=("${options[@]}" --no-annotate)
-  if [[ -n "${TORCH_CPU_WHEELS:-}" ]]; then peer_options+=(--find-links "$TORCH_CPU_WHEELS" --no-emit-find-links); fi
+  peer_options=("${options[@]}" --no-annotate "${torch_options[@]}")
   for wanted in benchmarks/peers/*.in; do
     overrides=${wanted%.in}.overrides
     uv pip compile "$wanted" "${peer_options[@]}" $([[ -e $overrides ]] && echo "--override $overrides") \
