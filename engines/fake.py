@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import AsrJob, Cancellation, Lanes, TtsJob, VadState
+from engines.base import AsrJob, Cancellation, Lanes, Pronunciation, TtsJob, VadState
 from engines.spec import EngineSpec
 from engines.tones import MARKER_SLOTS, SLOT_S, HeardWord, decode_words, encode_word, word_slots
 from schemas.audio import SESSION_RATE_HZ, Samples
@@ -156,17 +156,18 @@ class FakeTts:
         self._behaviour = behaviour or FakeBehaviour()
 
     def synthesize(self, job: TtsJob) -> Iterator[SpeechChunk]:
-        """One chunk a word; white space is not heard."""
+        """One chunk a word; white space is not heard. A word with a pronunciation sounds as its IPA is spelled."""
         rate_hz = next(voice.sample_rate_hz for voice in self.voices if voice.id == job.voice)
         start_slots = 0
         for match in re.finditer(r"\S+", job.text):
-            slots = word_slots(match[0])
+            said = _pronounced(match, job.pronunciations)
+            slots = word_slots(said)
             marker_slots = max(1, round((MARKER_SLOTS + slots) / job.speed) - slots)
             self._behaviour.spend((marker_slots + slots) * SLOT_S, job.cancellation)
             start_s = round((start_slots + marker_slots) * SLOT_S, 3)
             end_s = round(start_s + slots * SLOT_S, 3)
             word = SpokenWord(match[0], match.start(), match.end(), start_s, end_s)
-            yield SpeechChunk(encode_word(match[0], rate_hz, marker_slots=marker_slots), rate_hz, (word,))
+            yield SpeechChunk(encode_word(said, rate_hz, marker_slots=marker_slots), rate_hz, (word,))
             start_slots += marker_slots + slots
 
     def close(self) -> None:
@@ -259,6 +260,15 @@ def fake_engines(
 def _check(cancellation: Cancellation | None) -> None:
     if cancellation is not None:
         cancellation.check()
+
+
+def _pronounced(word: re.Match[str], pronunciations: Sequence[Pronunciation]) -> str:
+    """A word as it is said. The first word of a phrase has all of its pronunciation, the others are as written."""
+    for each in pronunciations:
+        if word.start() <= each.start < word.end():
+            start, end = each.start - word.start(), min(each.end, word.end()) - word.start()
+            return f"{word[0][:start]}{each.ipa.replace(' ', '')}{word[0][end:]}"
+    return word[0]
 
 
 def _sentences(words: Sequence[HeardWord]) -> Iterator[list[HeardWord]]:

@@ -193,7 +193,9 @@ class EngineHost:
         """
         chosen = self.voice(voice)
         slot = self._slots.of_voice(chosen.id)
-        script = Script(text, chosen.language, options or SpeechOptions())
+        options = options or SpeechOptions()
+        read = partial(Script, text, chosen.language, options)
+        script = await to_thread.run_sync(read) if options.ssml else read()  # a document is read as a whole
         prompt = Prompt(chosen, text, script.options)
         if (kept := self._prompts.get(prompt)) is not None:
             async with aclosing(_again(kept)) as chunks:

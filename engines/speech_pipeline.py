@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from engines.base import Cancellation, Pronunciation, Tts, TtsJob
 from engines.text import markup, ssml
-from engines.text.chunker import TextChunker
+from engines.text.chunker import TextChunk, TextChunker
 from engines.text.lexicon import lexicon
 from engines.text.mapped import Edit, MappedText, places, without_overlaps
 from engines.text.normalizer import Normalizer, normalizer
@@ -25,6 +25,8 @@ from schemas.speech import MAX_SPEED, MIN_SPEED, SpeechChunk, SpeechOptions, Spo
 
 MAX_SENTENCE_CHARS: Final = 400
 """Longer sentences are cut at a clause: what the engines take at once, with room for numbers in words."""
+_READ_CHARS: Final = 2 * MAX_SENTENCE_CHARS
+"""How far ahead a text is looked at."""
 _SILENCE_S: Final = 0.5
 """One piece of a break."""
 _KNEE: Final = 0.8
@@ -70,9 +72,7 @@ class Script:
             yield from self._passages()
             return
         for offset, block in markup.blocks(self.source):
-            chunker = TextChunker(MAX_SENTENCE_CHARS)
-            # A single line break is a space: lines may be wrapped.
-            for chunk in (*chunker.push(block.replace("\n", " ")), *chunker.finish()):
+            for chunk in _cut(block):
                 written = block[chunk.start : chunk.start + len(chunk.text)]
                 text = MappedText.of(written, offset + chunk.start)
                 if self.options.normalize:
@@ -150,9 +150,17 @@ def amplified(samples: Samples, gain_db: float) -> Samples:
     return np.where(level > _KNEE, np.copysign(rounded, louder), louder).astype(np.float32)
 
 
-def _sentences(whole: Say) -> Iterator[Say]:
+def _cut(block: str) -> Iterator[TextChunk]:
+    """The sentences of a block, each as soon as it is asked for. A line break is a space: lines may be wrapped."""
     chunker = TextChunker(MAX_SENTENCE_CHARS)
-    for chunk in (*chunker.push(whole.text.text.replace("\n", " ")), *chunker.finish()):
+    text = block.replace("\n", " ")
+    for start in range(0, len(text), _READ_CHARS):
+        yield from chunker.push(text[start : start + _READ_CHARS])
+    yield from chunker.finish()
+
+
+def _sentences(whole: Say) -> Iterator[Say]:
+    for chunk in _cut(whole.text.text):
         end = chunk.start + len(chunk.text)
         inside = [each for each in whole.pronunciations if chunk.start <= each.start and each.end <= end]
         moved = (Pronunciation(each.start - chunk.start, each.end - chunk.start, each.ipa) for each in inside)
