@@ -48,7 +48,7 @@ def _spec(entry: ModelEntry, store: ModelStore, settings: HostSettings) -> Engin
         licence=entry.licence,
         languages=entry.languages,
         sample_rate_hz=entry.sample_rate_hz,
-        voices=_piper_voices(entry.name, store) if installed and entry.engine == "piper" else (),
+        voices=_read_voices(entry, store) if installed else (),
         installed=installed,
         default=entry.default,
         load=partial(_load, entry.name, adapter, store, settings),
@@ -79,6 +79,18 @@ def _piper(folder: Path, settings: HostSettings) -> Engine:
     return PiperTts(folder, workers=settings.tts_workers)
 
 
+def _coqui_vits(folder: Path, settings: HostSettings) -> Engine:
+    from engines.coqui.vits import CoquiVitsTts
+
+    return CoquiVitsTts(folder, device=settings.device, workers=settings.tts_workers)
+
+
+def _coqui_xtts(folder: Path, settings: HostSettings) -> Engine:
+    from engines.coqui.xtts import XttsTts
+
+    return XttsTts(folder, device=settings.device)
+
+
 def _silero(folder: Path, _: HostSettings) -> Engine:
     from engines.silero import SileroVad
 
@@ -95,6 +107,8 @@ _Adapter = Callable[[Path, HostSettings], Engine]
 _ADAPTERS: Final[dict[str, _Adapter]] = {
     "whisper": _whisper,
     "piper": _piper,
+    "coqui_vits": _coqui_vits,
+    "coqui_xtts": _coqui_xtts,
     "silero": _silero,
     "smart_turn": _smart_turn,
 }
@@ -110,12 +124,23 @@ def _asr_workers(settings: HostSettings) -> int:
     return settings.asr_workers or min(max(_cores(), 2), _MAX_AUTO_WORKERS)
 
 
-def _piper_voices(name: str, store: ModelStore) -> tuple[Voice, ...]:
+def _read_voices(entry: ModelEntry, store: ModelStore) -> tuple[Voice, ...]:
     """A damaged model has no voices; whoever asks for it by name is told what to do about it."""
+    from engines.coqui.cloned_voices import read_voices, voices_dir
+    from engines.coqui.vits import read_coqui_voice
     from engines.piper import read_voice
 
     try:
-        return (read_voice(store.path(name)),)
+        match entry.engine:
+            case "piper":
+                return (read_voice(store.path(entry.name)),)
+            case "coqui_vits":
+                return (read_coqui_voice(store.path(entry.name)),)
+            case "coqui_xtts":
+                folder = voices_dir(store.path(entry.name))
+                return read_voices(folder, model=entry.name, sample_rate_hz=entry.sample_rate_hz)
+            case _:
+                return ()
     except SpeechError as error:
-        log.warning("voice_unreadable", model=name, code=error.code.value)
+        log.warning("voice_unreadable", model=entry.name, code=error.code.value)
         return ()

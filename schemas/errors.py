@@ -45,6 +45,8 @@ class ErrorCode(StrEnum):
     MODEL_CORRUPT = "model_corrupt"
     MODEL_DOWNLOAD_FAILED = "model_download_failed"
     MISSING_EXTRA = "missing_extra"
+    LICENCE_NOT_ACCEPTED = "licence_not_accepted"
+    CONSENT_REQUIRED = "consent_required"
     # Sessions
     UNKNOWN_SESSION = "unknown_session"
     SESSION_CLOSED = "session_closed"
@@ -94,6 +96,8 @@ ERRORS: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.MODEL_CORRUPT: ErrorSpec(503),
     ErrorCode.MODEL_DOWNLOAD_FAILED: ErrorSpec(502, retryable=True),
     ErrorCode.MISSING_EXTRA: ErrorSpec(501),
+    ErrorCode.LICENCE_NOT_ACCEPTED: ErrorSpec(503),
+    ErrorCode.CONSENT_REQUIRED: ErrorSpec(403),
     ErrorCode.UNKNOWN_SESSION: ErrorSpec(404),
     ErrorCode.SESSION_CLOSED: ErrorSpec(409),
     ErrorCode.SESSION_BUSY: ErrorSpec(409, retryable=True),

@@ -111,9 +111,14 @@ class ModelEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether it is the model of its kind that is used unless the settings name another."""
     tests: bool = False
     """Whether the test suite needs it."""
-    files: tuple[ModelFile, ...]
-    origins: tuple[Origin, ...]
+    files: tuple[ModelFile, ...] = ()
+    """Empty for weights that only their owner gives out: they are hashed when they are brought."""
+    origins: tuple[Origin, ...] = ()
     """In the order in which they are tried."""
+    brought: tuple[str, ...] = ()
+    """Names of the files that must be brought, if they are not known by hash."""
+    accept_licence: bool = False
+    """Whether the licence must be accepted before the model is installed and loaded."""
 
     @property
     def size_bytes(self) -> int:

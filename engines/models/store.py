@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -14,9 +14,11 @@ import msgspec
 import platformdirs
 from filelock import FileLock, Timeout
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engines.models.catalog import Catalog, ModelEntry
 from engines.models.huggingface import HuggingFaceAccess
+from engines.models.local import read_local, with_local, write_local
 from engines.models.origins import copy_from_folder, fetch
 from engines.models.weights import OnProgress, OriginError, Progress, is_intact
 from schemas.errors import ErrorCode, SpeechError
@@ -76,7 +78,7 @@ class ModelStore:
 
     def __init__(self, root: Path, catalog: Catalog, hugging_face: HuggingFaceAccess | None = None) -> None:
         self._root = root
-        self._catalog = catalog
+        self._catalog = with_local(catalog, root)
         self._hugging_face = hugging_face or HuggingFaceAccess()
 
     @property
@@ -87,25 +89,27 @@ class ModelStore:
     def installed(self, name: str) -> bool:
         """Whether every file of the model is there with the right size. Reads no file, so it is quick."""
         folder = self._root / name
-        return all(
-            (path := folder / file.path).is_file() and path.stat().st_size == file.size_bytes
-            for file in self._catalog[name].files
+        files = self._catalog[name].files
+        return bool(files) and all(
+            (path := folder / file.path).is_file() and path.stat().st_size == file.size_bytes for file in files
         )
 
     def path(self, name: str) -> Path:
         """The folder of a model, every file of which is there and was verified.
 
         Raises:
-            SpeechError: ``unknown_model``, ``model_not_installed`` or ``model_corrupt``.
+            SpeechError: ``unknown_model``, ``model_not_installed``, ``licence_not_accepted`` or ``model_corrupt``.
         """
         entry = self._catalog[name]
         folder = self._root / name
         if not folder.is_dir():
             raise SpeechError(
                 ErrorCode.MODEL_NOT_INSTALLED,
-                f"The model {name} is not installed. Run: antiphon models pull {name}",
+                f"The model {name} is not installed. Run: antiphon models pull {name}{_how(entry)}",
                 param="model",
             )
+        if entry.accept_licence and not ((local := read_local(folder)) and local.licence_accepted_at):
+            raise _licence_not_accepted(entry)
         if not self._is_verified(entry) and self.verify(name):
             raise SpeechError(
                 ErrorCode.MODEL_CORRUPT,
@@ -137,7 +141,13 @@ class ModelStore:
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     def pull(
-        self, name: str, on_progress: OnProgress = _ignore, *, source: Path | None = None, force: bool = False
+        self,
+        name: str,
+        on_progress: OnProgress = _ignore,
+        *,
+        source: Path | None = None,
+        force: bool = False,
+        licence_accepted: bool = False,
     ) -> bool:
         """Fetch a model, unless it is there already; whether anything was fetched.
 
@@ -146,16 +156,67 @@ class ModelStore:
             on_progress: Called as bytes arrive.
             source: A folder that holds the files, or folders of models: the only origin then.
             force: Fetch it even if it is there.
+            licence_accepted: Whether somebody has accepted the licence of a model that asks for it.
 
         Raises:
-            SpeechError: ``unknown_model``, or ``model_download_failed`` with the reason of each origin.
+            SpeechError: ``unknown_model``, ``licence_not_accepted``, or ``model_download_failed`` with the reason of
+                each origin.
         """
         entry = self._catalog[name]
+        if entry.accept_licence and not licence_accepted:
+            raise _licence_not_accepted(entry)
+        if entry.brought:
+            if not force and self.installed(name):
+                return False
+            self._bring(entry, source)
+            return True
         with self._locked(entry):
             if not force and (self._is_verified(entry) or not self.verify(name)):
                 return False
             self._install(entry, on_progress, source)
         return True
+
+    def adopt(self, entry: ModelEntry, make: Callable[[Path], None], *, licence_accepted: bool = False) -> ModelEntry:
+        """Install a model that is made here; its entry with the files it has.
+
+        Args:
+            entry: What to say of it.
+            make: Puts its files into an empty folder.
+            licence_accepted: Whether somebody has accepted its licence.
+
+        Raises:
+            SpeechError: ``invalid_request`` if the shipped catalog has that name for something else, and what ``make``
+                raises.
+        """
+        shipped = next((each for each in self._catalog if each.name == entry.name), None)
+        if shipped is not None and shipped.files and shipped.origins:
+            raise SpeechError(ErrorCode.INVALID_REQUEST, f"The name {entry.name} is taken. Choose another.")
+        with self._locked(entry), self._scratch(entry) as scratch:
+            files = scratch / "files"
+            files.mkdir()
+            make(files)
+            entry = write_local(entry, files, licence_accepted=licence_accepted)
+            _write_stamps(entry, files)
+            self._put(entry, files, scratch)
+        self._catalog = with_local(self._catalog, self._root)
+        return entry
+
+    def _bring(self, entry: ModelEntry, source: Path | None) -> None:
+        """Copy files that their owner gives out, by name."""
+        folder = source and (source / entry.name if (source / entry.name).is_dir() else source)
+        missing = [name for name in entry.brought if folder is None or not (folder / name).is_file()]
+        if folder is None or missing:
+            raise SpeechError(
+                ErrorCode.MODEL_DOWNLOAD_FAILED,
+                f"The files of {entry.name} cannot be fetched from here. Get {', '.join(missing)} from "
+                f"{entry.licence_url}, then run: antiphon models pull {entry.name}{_how(entry)}",
+            )
+
+        def copy(into: Path) -> None:
+            for name in entry.brought:
+                shutil.copyfile(folder / name, into / name)
+
+        self.adopt(replace(entry, files=()), copy, licence_accepted=True)
 
     def remove(self, name: str) -> bool:
         """Delete a model; whether there was one.
@@ -212,10 +273,14 @@ class ModelStore:
                     f"From a folder that has its files: antiphon models pull {entry.name} --from FOLDER",
                 )
             _write_stamps(entry, files)
-            folder = self._root / entry.name
-            if folder.exists():
-                folder.rename(scratch / "replaced")
-            files.rename(folder)
+            self._put(entry, files, scratch)
+
+    def _put(self, entry: ModelEntry, files: Path, scratch: Path) -> None:
+        """A folder of files in the place of what was there."""
+        folder = self._root / entry.name
+        if folder.exists():
+            folder.rename(scratch / "replaced")
+        files.rename(folder)
 
     def _fetch(self, entry: ModelEntry, into: Path, scratch: Path, on_progress: OnProgress) -> list[str]:
         """Ask the origins in order for what is still missing; why those that failed did."""
@@ -234,6 +299,20 @@ class ModelStore:
         """Whether nothing has changed since the hash of each file was last found right."""
         folder = self._root / entry.name
         return self.installed(entry.name) and _read_stamps(folder) == _stamps_of(entry, folder)
+
+
+def _how(entry: ModelEntry) -> str:
+    """What ``antiphon models pull`` must be told besides the name."""
+    return f"{' --from FOLDER' if entry.brought else ''}{' --accept-licence' if entry.accept_licence else ''}"
+
+
+def _licence_not_accepted(entry: ModelEntry) -> SpeechError:
+    return SpeechError(
+        ErrorCode.LICENCE_NOT_ACCEPTED,
+        f"The licence of the model {entry.name} ({entry.licence}) has not been accepted here. {entry.licence_notes} "
+        f"Read {entry.licence_url}; if you accept it, run: antiphon models pull {entry.name}{_how(entry)}",
+        param="model",
+    )
 
 
 def _copy(entry: ModelEntry, source: Path, into: Path) -> list[str]:

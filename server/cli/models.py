@@ -123,9 +123,19 @@ def list_models(store: ModelStore, *, as_json: bool) -> None:
     help="Copy from this folder, which holds the files or folders named like the models, and from nowhere else.",
 )
 @click.option("--force", is_flag=True, help="Fetch again what is installed.")
+@click.option(
+    "--accept-licence", "licence_accepted", is_flag=True, help="You have read and accept the licence of the models."
+)
 @click.pass_obj
 def pull(
-    store: ModelStore, names: tuple[str, ...], *, defaults: bool, tests: bool, source: Path | None, force: bool
+    store: ModelStore,
+    names: tuple[str, ...],
+    *,
+    defaults: bool,
+    tests: bool,
+    source: Path | None,
+    force: bool,
+    licence_accepted: bool,
 ) -> None:
     """Fetch models and check their hashes. What is installed already is left alone.
 
@@ -145,7 +155,7 @@ def pull(
         raise click.UsageError("Name a model, or say --default. `antiphon models list` shows what there is.")
     for entry in chosen.values():
         with _shown(entry) as on_progress:
-            fetched = store.pull(entry.name, on_progress, source=source, force=force)
+            fetched = store.pull(entry.name, on_progress, source=source, force=force, licence_accepted=licence_accepted)
         outcome = "fetched and checked" if fetched else "already installed"
         Console(soft_wrap=True).print(
             Text.assemble((entry.name, "cyan"), f" {outcome}, {_megabytes(entry.size_bytes)}")
@@ -176,6 +186,25 @@ def verify(store: ModelStore, names: tuple[str, ...]) -> None:
             console.print(Text.assemble((name, "cyan"), " ", (said, "red"), f": antiphon models pull {name} --force"))
     if not intact:
         raise click.exceptions.Exit(1)
+
+
+@models.command()
+@click.argument("voice", metavar="NAME|FOLDER", shell_complete=_complete)
+@click.pass_obj
+def convert(store: ModelStore, voice: str) -> None:
+    """Make a Coqui VITS model, which runs on torch, of a Piper voice.
+
+    The voice is an installed model or a folder with its two files. Needs the extra `coqui`.
+
+    \b
+    Examples:
+      antiphon models convert piper-en_US-joe-medium
+      antiphon models convert ./my-voice
+    """  # noqa: D301
+    from engines.coqui.convert import convert_piper_voice  # noqa: PLC0415 (few ask for it)
+
+    entry = convert_piper_voice(store, voice)
+    Console(soft_wrap=True).print(Text.assemble((entry.name, "cyan"), f" made, {_megabytes(entry.size_bytes)}"))
 
 
 @models.command()
