@@ -33,7 +33,7 @@ class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Voiced time that starts a turn."""
     pre_roll_ms: Annotated[int, Meta(ge=0, le=2_000)] = 500
     """Audio kept from before the onset, so that no first syllable is lost."""
-    speculation_ms: Annotated[int, Meta(ge=32, le=2_000)] = 96
+    speculation_ms: Annotated[int, Meta(ge=32, le=2_000)] = 32
     """Silence after which the final transcript is begun, ahead of the decision; dropped if the user goes on. At
     ``offset_ms`` at the latest."""
     offset_ms: Annotated[int, Meta(ge=32, le=2_000)] = 200

@@ -90,7 +90,7 @@ def test_hysteresis_keeps_a_voiced_run_alive_between_the_thresholds_but_does_not
 
 
 def test_a_short_silence_begins_the_final_transcript_and_a_longer_one_is_a_pause() -> None:
-    core = Core()
+    core = Core(TurnSettings(speculation_ms=96))
     core.hear(320, SILENCE)
     core.hear(960, VOICE)
     assert core.hear(64, SILENCE) == []
