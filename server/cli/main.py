@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "transcribe": LazyCommand("server.cli.transcribe", "transcribe", "Write down what is said in recordings."),
     "say": LazyCommand("server.cli.say", "say", "Speak a text into a file."),
     "models": LazyCommand("server.cli.models", "models", "List, fetch, check and delete model weights."),
+    "voices": LazyCommand("server.cli.voices", "voices", "Keep voices of people, with their consent."),
     "tools": LazyCommand("server.cli.tools", "tools", "The typed tools for agents: call them, show their schemas."),
     "completion": LazyCommand("server.cli.main", "completion", "Print the completion script of a shell."),
     "version": LazyCommand("server.cli.main", "show_version", "Print the version."),
