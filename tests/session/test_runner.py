@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from engines.fake import FakeAsr, FakeBehaviour, fake_engines
 from engines.host import EngineHost
+from engines.scheduler import SchedulerStats
 from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorCode
+from schemas.events import SessionClosed, SessionOpened, SpeechStarted, SpeechStopped, TurnEnded
 from schemas.sessions import SessionSettings, SessionState, SpeechStatus, TurnSettings
 from session.clock import FakeClock
 from session.limits import SessionLimits
@@ -112,3 +114,35 @@ async def test_a_session_is_not_idle_while_a_long_recording_is_taken(
                 # The models take ten seconds over each.
                 clock.advance(session.info.received_ms / 100 - (clock.now_us() - start_us) / 1e6)
         assert session.info.state is SessionState.OPEN
+
+
+async def test_a_final_transcript_begun_too_soon_is_stopped_in_the_engine_and_the_turn_ends_once(
+    clock: FakeClock, user: User
+) -> None:
+    engines = fake_engines()
+    hanging = FakeBehaviour()
+    engines["fake-asr"] = replace(engines["fake-asr"], load=lambda: FakeAsr(behaviour=hanging))
+    async with EngineHost(engines, HostSettings()) as host, SessionManager(host, MemoryStore(), clock=clock) as manager:
+
+        def recognitions() -> SchedulerStats:
+            return next(stats for stats in host.stats() if stats.name == "fake-asr")
+
+        with anyio.fail_after(30):
+            session = await manager.open(SessionSettings(partials=False))
+            hanging.hang()
+            await session.feed(user.speech("First this,") + user.silence(96))
+            while not recognitions().running:
+                await anyio.lowlevel.checkpoint()
+            assert session.log.last_seq == 2  # opened, speech started: nobody was told of a pause
+            await session.feed(user.speech("then that.") + user.silence(1_500))
+            while not recognitions().cancelled:
+                await anyio.lowlevel.checkpoint()
+            hanging.go_on()
+            turn = await session.listen(20)
+        assert turn is not None
+        assert turn.text == "First this, then that."
+        assert (manager.recognition.finals_begun, manager.recognition.finals_dropped) == (2, 1)
+        await session.close("client")
+        async with manager.subscribe(session.session_id) as events:
+            told = [type(published.event) async for published in events]
+    assert told == [SessionOpened, SpeechStarted, SpeechStopped, TurnEnded, SessionClosed]
