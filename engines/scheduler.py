@@ -25,6 +25,7 @@ import anyio
 import structlog
 from anyio import from_thread, to_thread
 
+from engines.alarm import Alarm
 from engines.base import Cancellation, Lanes
 from engines.job_queue import JobQueue, Priority, Terms
 from engines.jobs import END, Call, Emitted, Items, Job, Outcome, Stream, Use
@@ -93,15 +94,14 @@ class Scheduler:
         self._ended: dict[ErrorCode | None, int] = {}
         self._measures = Measures()
         self._next_start_s = -math.inf
-        self._is_ticking = False
         self._batch_limit = math.inf
         self._batch_limit_until_s = -math.inf
-        self._alarm_s = math.inf
-        self._alarm = anyio.CancelScope()
         self._closing = False
         self._news = anyio.Event()
         """A job has ended."""
         self._tasks = anyio.create_task_group()
+        self._deadlines = Alarm(self._tasks, clock, self._expire)
+        self._tick = Alarm(self._tasks, clock, self._dispatch)
         # Concurrency is bounded by `lanes`; anyio's default limiter is shared with everything else in the process.
         self._threads = anyio.CapacityLimiter(math.inf)
 
@@ -263,7 +263,7 @@ class Scheduler:
                     self._leave(job, ErrorCode.SHUTTING_DOWN)
         for use in self._running:
             use.scope.cancel()
-        self._alarm.cancel()
+        self._deadlines.stop()
 
     def _order(self) -> int:
         self._submitted += 1
@@ -292,31 +292,19 @@ class Scheduler:
 
     async def _wait(self, job: Job, is_there: Callable[[], bool], deadline_s: float | None) -> None:
         job.limit_s = job.queued_at_s + self._timeout_s if deadline_s is None else deadline_s
-        if job.limit_s < self._alarm_s:
-            self._set_alarm(job.limit_s)
+        self._deadlines.set(job.limit_s)
         while not (job.is_over or is_there()):
             job.news = anyio.Event()
             await job.news.wait()
         job.limit_s = math.inf
 
-    def _set_alarm(self, alarm_s: float) -> None:
-        """One for all deadlines: a timer for each would cost more than a frame's voice activity."""
-        self._alarm_s = alarm_s
-        self._alarm.cancel()
-        self._alarm = anyio.CancelScope()
-        self._tasks.start_soon(self._ring, self._alarm, alarm_s - self._clock())
-
-    async def _ring(self, alarm: anyio.CancelScope, delay_s: float) -> None:
-        with alarm:
-            await anyio.sleep(max(delay_s, 0.0))
-            now_s = self._clock()
-            jobs = self._waiting() + self._live()
-            for job in jobs:
-                if job.limit_s <= now_s:
-                    self._leave(job, ErrorCode.DEADLINE_EXCEEDED)
-            self._alarm_s = math.inf
-            if (next_s := min((job.limit_s for job in jobs if not job.is_over), default=math.inf)) < math.inf:
-                self._set_alarm(next_s)
+    def _expire(self) -> None:
+        now_s = self._clock()
+        for job in self._waiting() + self._live():
+            if job.limit_s <= now_s:
+                self._leave(job, ErrorCode.DEADLINE_EXCEEDED)
+            elif not job.is_over:
+                self._deadlines.set(job.limit_s)
 
     def _leave(self, job: Job, code: ErrorCode) -> None:
         """The caller waits no longer."""
@@ -340,7 +328,7 @@ class Scheduler:
         while len(self._queue) and len(self._running) < self.lanes.workers:
             now_s = self._clock()
             if self._next_start_s > now_s:
-                self._tick(self._next_start_s - now_s)
+                self._tick.set(self._next_start_s)
                 return
             for job in self._waiting():
                 if job.is_new and (error := self._obstacle(job, now_s)) is not None:
@@ -363,16 +351,6 @@ class Scheduler:
         if job.terms.deadline_s is not None and job.terms.deadline_s <= now_s:
             return self._error(ErrorCode.DEADLINE_EXCEEDED)
         return None
-
-    def _tick(self, delay_s: float) -> None:
-        async def wait() -> None:
-            await anyio.sleep(delay_s)
-            self._is_ticking = False
-            self._dispatch()
-
-        if not self._is_ticking:
-            self._is_ticking = True
-            self._tasks.start_soon(wait)
 
     def _max_batch(self, now_s: float) -> int:
         limit = self._batch_limit if now_s < self._batch_limit_until_s else math.inf

@@ -232,3 +232,51 @@ async def test_a_batch_gives_each_row_what_it_would_get_alone() -> None:
     alone = [asr.transcribe([job])[0] for job in jobs]
     assert [found[number] for number in range(3)] == alone[:3]
     assert found[3] is ErrorCode.UNSUPPORTED_LANGUAGE
+
+
+async def test_a_batch_whose_callers_have_all_left_stops(engine: Engine) -> None:
+    behaviour = FakeBehaviour()
+    behaviour.hang()
+    asr = FakeAsr(behaviour=behaviour)
+
+    async def ask() -> None:
+        samples = encode_word("hello.", 16_000, marker_slots=1)
+        job = AsrJob(samples=samples, options=AsrOptions(), cancellation=Cancellation())
+        await scheduler.run(asr.transcribe, job, Terms(bucket=asr.bucket(job)), job.cancellation)
+
+    async with Scheduler("asr", lanes=Lanes(max_batch=8)) as scheduler, anyio.create_task_group() as others:
+        others.start_soon(Callers(scheduler, engine).ask, "first", Terms())
+        await engine.entered()
+        async with anyio.create_task_group() as leaving:
+            for _ in range(2):
+                leaving.start_soon(ask)
+            await wait_all_tasks_blocked()
+            engine.behaviour.go_on()
+            while scheduler.stats().running != 2:
+                await anyio.lowlevel.checkpoint()
+            leaving.cancel_scope.cancel()
+        while scheduler.busy:
+            await anyio.lowlevel.checkpoint()
+        assert scheduler.stats().cancelled == 2
+
+
+async def test_each_who_waits_is_told_of_its_own_deadline(engine: Engine) -> None:
+    now_s = anyio.current_time()
+    asked = [("a", Terms(deadline_s=now_s + 0.2)), ("b", Terms(deadline_s=now_s + 0.1)), ("c", Terms())]
+    async with Scheduler("asr") as scheduler:
+        callers = Callers(scheduler, engine)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(callers.ask, "first", Terms())
+            await engine.entered()
+            for word, terms in asked:
+                tasks.start_soon(callers.ask, word, terms)
+            while len(callers.got) < 2:
+                await anyio.lowlevel.checkpoint()
+            assert list(callers.got) == ["b", "a"]
+            engine.behaviour.go_on()
+    assert callers.got == {
+        "first": "FIRST",
+        "a": ErrorCode.DEADLINE_EXCEEDED,
+        "b": ErrorCode.DEADLINE_EXCEEDED,
+        "c": "C",
+    }
