@@ -142,7 +142,8 @@ def _measure(name: str, run: Run, *, out: Path, device: str, compute_type: str, 
         try:
             anyio.run(run, bench, result)
         except Exception as failure:  # noqa: BLE001  a section that fails must not take the others' figures with it
-            error = f"{type(failure).__name__}: {_root(failure)}"
+            root = _root(failure)
+            error = f"{type(root).__name__}: {root}"
             console.print_exception()
     section = Section(
         name=name,

@@ -118,6 +118,8 @@ async def _received(stream: SocketStream) -> bytes:
         return await stream.receive(_READ_BYTES)
     except anyio.EndOfStream:
         return b""
+    except anyio.BrokenResourceError as error:
+        raise ConnectionError("the server reset the connection") from error
 
 
 async def is_ok(port: int, path: str) -> bool:
