@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import anyio
 import numpy as np
@@ -16,10 +16,12 @@ from engines.host import EngineHost
 from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ, pcm16_from_float
 from schemas.events import ServerEvent
+from schemas.sessions import AgentTurn, UserTurn
 from session.clock import FakeClock
 from session.limits import SessionLimits
 from session.log import Published
 from session.manager import SessionManager
+from session.runner import Session
 from session.stores.memory import MemoryStore
 
 
@@ -95,3 +97,44 @@ class Stage:
 @pytest.fixture
 def stage(clock: FakeClock) -> Stage:
     return Stage(clock)
+
+
+AllEvents = Callable[..., Awaitable[list[ServerEvent]]]
+AgentTurnOf = Callable[[Session, str], AgentTurn]
+HeardTurn = Callable[[Session], Awaitable[UserTurn]]
+
+
+@pytest.fixture
+def all_events() -> AllEvents:
+    """All events of a session that is over, or those after a number."""
+
+    async def read(sessions: SessionManager, session_id: str, after_seq: int = 0) -> list[ServerEvent]:
+        with anyio.fail_after(20):
+            async with sessions.subscribe(session_id, after_seq) as events:
+                return [published.event async for published in events]
+
+    return read
+
+
+@pytest.fixture
+def agent_turn() -> AgentTurnOf:
+    """An item of the agent, as its history has it."""
+
+    def find(session: Session, item_id: str) -> AgentTurn:
+        turn = session.history.agent_turn(item_id)
+        assert turn is not None
+        return turn
+
+    return find
+
+
+@pytest.fixture
+def heard_turn() -> HeardTurn:
+    """The user's next turn."""
+
+    async def listen(session: Session) -> UserTurn:
+        turn = await session.listen(timeout_s=20)
+        assert turn is not None
+        return turn
+
+    return listen

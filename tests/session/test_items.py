@@ -16,39 +16,18 @@ from schemas.events import (
     SayAudio,
     SayEnded,
     SayStarted,
-    ServerEvent,
 )
 from schemas.sessions import (
     AgentTurn,
     HeardSource,
     SessionSettings,
     SpeechStatus,
-    UserTurn,
 )
 from schemas.speech import LexiconEntry, SpeechOptions
 from session.clock import FakeClock
 from session.manager import SessionManager
-from session.runner import Session
 
 pytestmark = pytest.mark.anyio
-
-
-async def all_events(sessions: SessionManager, session_id: str, after_seq: int = 0) -> list[ServerEvent]:
-    with anyio.fail_after(20):
-        async with sessions.subscribe(session_id, after_seq) as events:
-            return [published.event async for published in events]
-
-
-def agent_turn(session: Session, item_id: str) -> AgentTurn:
-    turn = session.history.agent_turn(item_id)
-    assert turn is not None
-    return turn
-
-
-async def heard_turn(session: Session) -> UserTurn:
-    turn = await session.listen(timeout_s=20)
-    assert turn is not None
-    return turn
 
 
 async def test_say_is_played_to_its_end_and_heard_whole(sessions: SessionManager, stage: Any) -> None:
@@ -69,7 +48,9 @@ async def test_say_is_played_to_its_end_and_heard_whole(sessions: SessionManager
     assert turn.heard_source is HeardSource.ESTIMATED
 
 
-async def test_audio_of_an_item_is_contiguous_and_its_pcm_has_its_length(sessions: SessionManager, stage: Any) -> None:
+async def test_audio_of_an_item_is_contiguous_and_its_pcm_has_its_length(
+    sessions: SessionManager, stage: Any, agent_turn: Any
+) -> None:
     session = await sessions.open(SessionSettings(output_rate_hz=8_000))
     item_id = await session.say("A few words to be spoken here.")
     await stage.until(lambda: agent_turn(session, item_id).status is SpeechStatus.COMPLETED)
@@ -86,7 +67,7 @@ async def test_audio_of_an_item_is_contiguous_and_its_pcm_has_its_length(session
 
 
 async def test_barge_in_flushes_and_truncates_to_what_was_heard(
-    sessions: SessionManager, user: Any, stage: Any
+    sessions: SessionManager, user: Any, stage: Any, heard_turn: Any
 ) -> None:
     session = await sessions.open(SessionSettings())
     item_id = await session.say("one two three four five six seven eight nine ten eleven twelve")
@@ -117,7 +98,7 @@ async def test_barge_in_flushes_and_truncates_to_what_was_heard(
 
 
 async def test_no_audio_follows_the_flush_even_if_it_was_due_at_that_moment(
-    sessions: SessionManager, stage: Any, clock: FakeClock
+    sessions: SessionManager, stage: Any, clock: FakeClock, all_events: Any, agent_turn: Any
 ) -> None:
     session = await sessions.open(SessionSettings())
     item_id = await session.say("one two three four five six seven eight nine ten " * 4)
@@ -135,7 +116,7 @@ async def test_no_audio_follows_the_flush_even_if_it_was_due_at_that_moment(
 
 
 async def test_without_a_final_position_truncation_comes_after_the_wait(
-    sessions: SessionManager, user: Any, stage: Any
+    sessions: SessionManager, user: Any, stage: Any, agent_turn: Any
 ) -> None:
     session = await sessions.open(SessionSettings())
     item_id = await session.say("one two three four five six seven eight nine ten")
@@ -144,7 +125,9 @@ async def test_without_a_final_position_truncation_comes_after_the_wait(
     assert agent_turn(session, item_id).heard_source is HeardSource.ESTIMATED
 
 
-async def test_stop_speaking_returns_what_was_heard_of_each_item(sessions: SessionManager, stage: Any) -> None:
+async def test_stop_speaking_returns_what_was_heard_of_each_item(
+    sessions: SessionManager, stage: Any, agent_turn: Any
+) -> None:
     session = await sessions.open(SessionSettings())
     first = await session.say("the first thing to say")
     second = await session.say("the second thing")
@@ -164,7 +147,9 @@ async def test_stop_speaking_returns_what_was_heard_of_each_item(sessions: Sessi
     assert two.remaining_text == "the second thing"
 
 
-async def test_text_streamed_into_an_item_is_spoken_as_one(sessions: SessionManager, stage: Any) -> None:
+async def test_text_streamed_into_an_item_is_spoken_as_one(
+    sessions: SessionManager, stage: Any, agent_turn: Any
+) -> None:
     session = await sessions.open(SessionSettings())
     item_id = await session.say("Streaming ", more=True)
     await session.say("works well. And ", append_to=item_id, more=True)
@@ -177,7 +162,7 @@ async def test_text_streamed_into_an_item_is_spoken_as_one(sessions: SessionMana
 
 
 async def test_the_rest_of_a_text_that_never_comes_is_not_waited_for_for_ever(
-    sessions: SessionManager, stage: Any, monkeypatch: pytest.MonkeyPatch
+    sessions: SessionManager, stage: Any, monkeypatch: pytest.MonkeyPatch, agent_turn: Any
 ) -> None:
     monkeypatch.setattr("session.speaking.MORE_TEXT_TIMEOUT_S", 0.05)
     session = await sessions.open(SessionSettings())
@@ -186,7 +171,7 @@ async def test_the_rest_of_a_text_that_never_comes_is_not_waited_for_for_ever(
 
 
 async def test_a_client_that_stops_playing_ends_the_item_with_what_it_heard(
-    sessions: SessionManager, stage: Any
+    sessions: SessionManager, stage: Any, agent_turn: Any
 ) -> None:
     session = await sessions.open(SessionSettings())
     item_id = await session.say("one two three four five six seven eight nine ten")
@@ -197,7 +182,13 @@ async def test_a_client_that_stops_playing_ends_the_item_with_what_it_heard(
 
 
 async def test_a_failing_voice_fails_the_item_and_not_the_session(
-    sessions: SessionManager, stage: Any, behaviour: FakeBehaviour, user: Any
+    sessions: SessionManager,
+    stage: Any,
+    behaviour: FakeBehaviour,
+    user: Any,
+    all_events: Any,
+    agent_turn: Any,
+    heard_turn: Any,
 ) -> None:
     session = await sessions.open(SessionSettings())
     behaviour.failure = RuntimeError("the engine is on fire")
@@ -242,7 +233,7 @@ async def test_say_started_names_the_voice(sessions: SessionManager, stage: Any)
 
 
 async def test_what_one_say_asks_for_comes_on_top_of_what_the_session_does(
-    sessions: SessionManager, stage: Any, monkeypatch: pytest.MonkeyPatch
+    sessions: SessionManager, stage: Any, monkeypatch: pytest.MonkeyPatch, agent_turn: Any
 ) -> None:
     asked: list[SpeechOptions] = []
     synthesize = EngineHost.synthesize

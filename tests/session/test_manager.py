@@ -40,25 +40,9 @@ from session.stores.memory import MemoryStore
 pytestmark = pytest.mark.anyio
 
 
-async def all_events(sessions: SessionManager, session_id: str, after_seq: int = 0) -> list[ServerEvent]:
-    with anyio.fail_after(20):
-        async with sessions.subscribe(session_id, after_seq) as events:
-            return [published.event async for published in events]
-
-
-def agent_turn(session: Session, item_id: str) -> AgentTurn:
-    turn = session.history.agent_turn(item_id)
-    assert turn is not None
-    return turn
-
-
-async def heard_turn(session: Session) -> UserTurn:
-    turn = await session.listen(timeout_s=20)
-    assert turn is not None
-    return turn
-
-
-async def test_what_the_user_says_becomes_a_turn_with_its_text(sessions: SessionManager, user: Any) -> None:
+async def test_what_the_user_says_becomes_a_turn_with_its_text(
+    sessions: SessionManager, user: Any, all_events: Any, heard_turn: Any
+) -> None:
     session = await sessions.open(SessionSettings(language="en"))
     await session.feed(user.silence(800) + user.speech("hello antiphon") + user.silence(900))
     turn = await heard_turn(session)
@@ -67,7 +51,7 @@ async def test_what_the_user_says_becomes_a_turn_with_its_text(sessions: Session
     assert [word.text for word in turn.words] == ["hello", "antiphon"]
     assert turn.started_ms / 1000 <= turn.words[0].start_s < turn.words[1].end_s <= turn.ended_ms / 1000 + 0.05
     await sessions.close(session.session_id)
-    kinds = [type(event) for event in await all_events(sessions, session.session_id)]
+    kinds: list[type[ServerEvent]] = [type(event) for event in await all_events(sessions, session.session_id)]
     order = [SpeechStarted, TranscriptPartial, SpeechStopped, TurnEnded, SessionClosed]
     assert [kind for kind in kinds if kind in order and kind is not TranscriptPartial] == [
         SpeechStarted,
@@ -78,7 +62,7 @@ async def test_what_the_user_says_becomes_a_turn_with_its_text(sessions: Session
 
 
 async def test_no_word_begins_before_the_turn_does(
-    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch
+    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch, heard_turn: Any
 ) -> None:
     """Whisper gives the first word all of the silence before it."""
     transcribe = EngineHost.transcribe
@@ -99,7 +83,9 @@ async def test_no_word_begins_before_the_turn_does(
     assert turn.words[0].start_s * 1000 == turn.started_ms
 
 
-async def test_events_are_numbered_without_gaps_and_carry_the_audio_clock(sessions: SessionManager, user: Any) -> None:
+async def test_events_are_numbered_without_gaps_and_carry_the_audio_clock(
+    sessions: SessionManager, user: Any, all_events: Any, heard_turn: Any
+) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("one two") + user.silence(900))
     await heard_turn(session)
@@ -136,7 +122,9 @@ class SlowStore(MemoryStore):
         await super().append(session_id, events)
 
 
-async def test_nobody_is_told_of_a_turn_before_it_is_durable(host: EngineHost, clock: FakeClock, user: Any) -> None:
+async def test_nobody_is_told_of_a_turn_before_it_is_durable(
+    host: EngineHost, clock: FakeClock, user: Any, heard_turn: Any
+) -> None:
     store = SlowStore()
     async with SessionManager(host, store, SessionLimits(input_stall_s=0.05), clock) as sessions:
         session = await sessions.open(SessionSettings(partials=False))
@@ -164,7 +152,9 @@ async def test_a_language_may_come_with_its_region(sessions: SessionManager) -> 
     assert session.settings.language == "en"
 
 
-async def test_a_pause_within_a_turn_is_resumed(sessions: SessionManager, user: Any) -> None:
+async def test_a_pause_within_a_turn_is_resumed(
+    sessions: SessionManager, user: Any, all_events: Any, heard_turn: Any
+) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("first part") + user.silence(400) + user.speech("second") + user.silence(900))
     turn = await heard_turn(session)
@@ -173,7 +163,7 @@ async def test_a_pause_within_a_turn_is_resumed(sessions: SessionManager, user: 
     assert any(isinstance(event, SpeechResumed) for event in await all_events(sessions, session.session_id))
 
 
-async def test_a_client_that_stops_sending_gets_its_turn(sessions: SessionManager, user: Any) -> None:
+async def test_a_client_that_stops_sending_gets_its_turn(sessions: SessionManager, user: Any, heard_turn: Any) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("no silence after this"))
     turn = await heard_turn(session)
@@ -204,7 +194,9 @@ async def test_a_noise_without_words_ends_a_turn_but_is_not_returned_by_listen(
     assert await session.listen(timeout_s=0.01) is None
 
 
-async def test_history_holds_what_was_said_and_heard_in_order(sessions: SessionManager, user: Any, stage: Any) -> None:
+async def test_history_holds_what_was_said_and_heard_in_order(
+    sessions: SessionManager, user: Any, stage: Any, agent_turn: Any, heard_turn: Any
+) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("hello") + user.silence(900))
     await heard_turn(session)
@@ -221,7 +213,9 @@ async def test_history_holds_what_was_said_and_heard_in_order(sessions: SessionM
     assert (first.text, second.heard_text) == ("hello", "Hi there.")
 
 
-async def test_a_subscriber_resumes_after_the_last_event_it_saw(sessions: SessionManager, user: Any) -> None:
+async def test_a_subscriber_resumes_after_the_last_event_it_saw(
+    sessions: SessionManager, user: Any, all_events: Any, heard_turn: Any
+) -> None:
     session = await sessions.open(SessionSettings())
     await session.feed(user.speech("some words") + user.silence(900))
     await heard_turn(session)
@@ -368,7 +362,9 @@ async def test_a_session_in_which_somebody_listens_is_not_idle(sessions: Session
         tasks.cancel_scope.cancel()
 
 
-async def test_an_idle_session_is_closed(sessions: SessionManager, stage: Any, clock: FakeClock) -> None:
+async def test_an_idle_session_is_closed(
+    sessions: SessionManager, stage: Any, clock: FakeClock, all_events: Any
+) -> None:
     session = await sessions.open(SessionSettings())
     await wait_all_tasks_blocked()
     clock.advance(700)
@@ -378,7 +374,7 @@ async def test_an_idle_session_is_closed(sessions: SessionManager, stage: Any, c
 
 
 async def test_sessions_a_dead_process_left_open_are_marked_as_interrupted(
-    host: EngineHost, store: MemoryStore, clock: FakeClock
+    host: EngineHost, store: MemoryStore, clock: FakeClock, all_events: Any
 ) -> None:
     async with SessionManager(host, store, clock=clock) as first:
         session = await first.open(SessionSettings())
@@ -408,7 +404,7 @@ async def test_leaving_the_manager_closes_its_sessions_and_it_opens_no_more(
 
 
 async def test_a_turn_whose_recognition_fails_says_so_to_subscribers_and_to_who_listens(
-    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch
+    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch, all_events: Any, heard_turn: Any
 ) -> None:
     async def failing(*_: Any, **__: Any) -> None:
         raise SpeechError(ErrorCode.OVERLOADED, "too busy")
@@ -426,7 +422,7 @@ async def test_a_turn_whose_recognition_fails_says_so_to_subscribers_and_to_who_
 
 
 async def test_a_failing_turn_detector_leaves_the_decision_to_silence(
-    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch
+    sessions: SessionManager, user: Any, monkeypatch: pytest.MonkeyPatch, heard_turn: Any
 ) -> None:
     async def failing(*_: Any, **__: Any) -> None:
         raise SpeechError(ErrorCode.ENGINE_FAILED, "broken")
@@ -459,7 +455,7 @@ async def test_a_store_that_fails_ends_the_session_and_lets_its_followers_go(
 
 
 async def test_a_vad_that_breaks_fails_the_session_with_a_reason(
-    sessions: SessionManager, monkeypatch: pytest.MonkeyPatch, user: Any
+    sessions: SessionManager, monkeypatch: pytest.MonkeyPatch, user: Any, all_events: Any
 ) -> None:
     async def failing(*_: Any, **__: Any) -> None:
         raise SpeechError(ErrorCode.ENGINE_FAILED, "broken")
