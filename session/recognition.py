@@ -178,7 +178,7 @@ class TurnRecognizer:
         try:
             with scope:
                 samples = self._audio.read(action.start_samples, action.end_samples)
-                self._on_score(action.generation, await self._host.score_turn(samples))
+                self._on_score(action.generation, await self._host.score_turn(samples, owner=self._owner))
         except SpeechError as error:
             log.warning("turn_detector_failed", code=error.code)
             self._on_score(action.generation, None)

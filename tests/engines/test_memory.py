@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.memory import give_back_freed_memory
+from engines.memory import give_back_freed_memory, is_out_of_memory
 
 
 def resident_bytes() -> int:
@@ -21,3 +21,21 @@ def test_what_was_freed_in_small_pieces_goes_back_to_the_system() -> None:
     give_back_freed_memory()
     assert full_bytes - resident_bytes() > 100_000_000
     assert len(keep) == 12
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA failed with error out of memory"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 1024"),
+        RuntimeError("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED"),
+        MemoryError(),
+    ],
+)
+def test_each_library_is_understood_when_it_has_no_memory_left(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+def test_other_failures_are_not_for_lack_of_memory() -> None:
+    assert not is_out_of_memory(RuntimeError("an illegal memory access was encountered"))
