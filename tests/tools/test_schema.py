@@ -64,7 +64,7 @@ def test_docstrings_of_fields_are_their_descriptions() -> None:
 
 def test_fields_of_a_base_class_are_described_too() -> None:
     prompt = EVERY_SCHEMA["open_session.input"]["properties"]["prompt"]
-    assert prompt["description"] == "Text that primes recognition: names and terms to expect."
+    assert prompt["description"] == "Text that primes recognition: what was said before, or how it is to be written."
 
 
 def test_markup_of_docstrings_is_removed() -> None:
@@ -135,4 +135,7 @@ def _is_within(given: Any, kept: Any) -> bool:
     if isinstance(given, dict):
         fields = cast("dict[str, Any]", given)
         return all(_is_within(value, kept[name]) for name, value in fields.items())
-    return tuple(cast("list[Any]", given)) == tuple(kept) if isinstance(given, list) else given == kept
+    if isinstance(given, list):
+        items = cast("list[Any]", given)
+        return len(items) == len(kept) and all(map(_is_within, items, kept))
+    return given == kept

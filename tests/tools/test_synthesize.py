@@ -36,6 +36,23 @@ async def test_a_text_becomes_a_file_that_says_it(call: Call, decoder: Decoder, 
     assert await heard(decoder, base64.b64decode(result.audio)) == "Good morning."
 
 
+async def test_how_it_is_spoken_can_be_told(call: Call) -> None:
+    lexicon = [{"word": "SQL", "say": "sequel"}]
+    result = await call(
+        "synthesize", text="2 km of SQL", lexicon=lexicon, gain_db=3.0, format="pcm", sample_rate_hz=16_000
+    )
+    samples = float_from_pcm16(base64.b64decode(result.audio))
+    assert " ".join(word.text for word in decode_words(samples)) == "two kilometers of sequel"
+
+
+async def test_ssml_is_spoken_if_it_is_told(call: Call, refused: Refused) -> None:
+    result = await call("synthesize", text="<speak>Hi.</speak>", ssml=True, format="pcm", sample_rate_hz=16_000)
+    samples = float_from_pcm16(base64.b64decode(result.audio))
+    assert [word.text for word in decode_words(samples)] == ["Hi."]
+    error = await refused(ErrorCode.INVALID_REQUEST, "synthesize", text="<speak>Hi.", ssml=True)
+    assert "not well-formed" in error.message
+
+
 async def test_pcm_comes_at_the_rate_asked_for(call: Call) -> None:
     result = await call("synthesize", text="Good morning.", format="pcm", sample_rate_hz=16_000)
     samples = float_from_pcm16(base64.b64decode(result.audio))

@@ -96,6 +96,30 @@ def test_a_file_that_cannot_be_written_is_named(run: Run) -> None:
     assert "nowhere/a.wav cannot be written" in result.stderr
 
 
+def test_how_it_is_spoken_can_be_told(run: Run) -> None:
+    Path("words.json").write_text('[{"word": "x", "say": "ex"}]')
+    result = run("<speak>x</speak>", "--ssml", "--lexicon", "words.json", "--gain", "-3", "--as-written", "--json")
+    assert result.exit_code == 0
+    as_word, as_letter = (json.loads(run(text, "--json").stdout)["duration_s"] for text in ("ex", "x"))
+    assert json.loads(result.stdout)["duration_s"] == as_word != as_letter
+
+
+@pytest.mark.parametrize("lexicon", ["not json", '[{"word": "x", "sound": "y"}]'])
+def test_a_lexicon_that_is_none_is_refused(run: Run, lexicon: str) -> None:
+    Path("words.json").write_text(lexicon)
+    result = run("x", "--lexicon", "words.json")
+    assert result.exit_code == 1
+    assert "The lexicon is not right" in result.stderr
+
+
+@respx.mock
+def test_a_server_is_told_how_to_speak(run: Run) -> None:
+    route = respx.post("http://speech.test/v1/audio/speech").respond(content=b"sound")
+    assert run("<speak/>x", "--url", "http://speech.test", "--ssml", "--gain", "3").exit_code == 0
+    asked = json.loads(route.calls.last.request.read())
+    assert asked == {"input": "<speak/>x", "speed": 1.0, "response_format": "wav", "ssml": True, "gain_db": 3.0}
+
+
 @respx.mock
 def test_a_server_can_do_it(run: Run) -> None:
     route = respx.post("http://speech.test/v1/audio/speech").respond(content=b"sound")

@@ -106,6 +106,32 @@ async def test_instructions_are_accepted(client: httpx.AsyncClient) -> None:
     assert (await post(client, instructions="Speak like a pirate.")).status_code == 200
 
 
+async def test_how_it_is_spoken_can_be_told(client: httpx.AsyncClient) -> None:
+    ssml = "<speak>It is <sub alias='noon'>12:00</sub><break time='100ms'/> in Oslo</speak>"
+    lexicon = [{"word": "Oslo", "say": "ooslo"}]
+    response = await post(client, input=ssml, ssml=True, lexicon=lexicon, gain_db=-6, response_format="pcm")
+    assert await heard(response.content) == "It is noon in ooslo"
+    written = await post(client, input="**5** km", normalize=False, response_format="pcm")
+    assert await heard(written.content) == "**5** km"
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "why"),
+    [
+        ({"input": "<speak><audio/></speak>", "ssml": True}, "text", "<audio> is not supported"),
+        ({"lexicon": [{"word": "a"}]}, "lexicon", "either say or ipa"),
+        ({"lexicon": [{"word": "a", "say": "b"}] * 201}, "lexicon", "200"),
+        ({"gain_db": 21}, "gain_db", "20"),
+    ],
+)
+async def test_what_is_wrong_with_how_it_is_spoken_is_told_before_any_audio(
+    client: httpx.AsyncClient, error_of: ErrorOf, body: dict[str, Any], param: str, why: str
+) -> None:
+    error = error_of(await post(client, **body), ErrorCode.INVALID_REQUEST)
+    assert error["param"].startswith(param)
+    assert why in error["message"]
+
+
 async def test_speed_changes_the_length(client: httpx.AsyncClient) -> None:
     slow = await post(client, response_format="pcm", speed=0.25)
     fast = await post(client, response_format="pcm", speed=4.0)
