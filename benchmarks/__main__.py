@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import anyio
 import click
@@ -21,7 +21,7 @@ from benchmarks.bench import PAIRS, Bench
 from benchmarks.numbers_text import with_interval
 from benchmarks.page import page
 from benchmarks.report import Report, Section, load, save
-from benchmarks.sections.result import Result
+from benchmarks.sections.result import Result, cause
 
 SECTIONS: Final = {
     "asr": "Recognition against serial faster-whisper: throughput and word error rates.",
@@ -142,8 +142,7 @@ def _measure(name: str, run: Run, *, out: Path, device: str, compute_type: str, 
         try:
             anyio.run(run, bench, result)
         except Exception as failure:  # noqa: BLE001  a section that fails must not take the others' figures with it
-            root = _root(failure)
-            error = f"{type(root).__name__}: {root}"
+            error = cause(failure)
             console.print_exception()
     section = Section(
         name=name,
@@ -160,13 +159,6 @@ def _measure(name: str, run: Run, *, out: Path, device: str, compute_type: str, 
     _print(section, report, console)
     console.print(f"[dim]{out / 'report.html'}[/dim]")
     return not error
-
-
-def _root(failure: BaseException) -> BaseException:
-    """What a group of exceptions is about."""
-    while isinstance(failure, BaseExceptionGroup):
-        failure = cast("BaseExceptionGroup[BaseException]", failure).exceptions[0]
-    return failure
 
 
 def _print(section: Section, report: Report, console: Console) -> None:

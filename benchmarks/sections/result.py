@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from benchmarks.report import Plot, Row
 
 
@@ -12,3 +14,10 @@ class Result:
         self.rows: list[Row] = []
         self.plots: list[Plot] = []
         self.notes: list[str] = []
+
+
+def cause(failure: BaseException) -> str:
+    """What went wrong, in one line; of a group of failures, the first."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = cast("BaseExceptionGroup[BaseException]", failure).exceptions[0]
+    return f"{type(failure).__name__}: {failure}"

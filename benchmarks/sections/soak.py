@@ -24,7 +24,7 @@ from benchmarks.clips import SHORT_S, utterances
 from benchmarks.http_client import Connection
 from benchmarks.processes import Running
 from benchmarks.report import Estimate, Plot, Row, Series
-from benchmarks.sections.result import Result
+from benchmarks.sections.result import Result, cause
 from benchmarks.sentences import sentences
 from benchmarks.speech_clients import speak, transcribe
 from benchmarks.turn_client import paced_turn
@@ -86,9 +86,9 @@ class Traffic:
     async def _counted(self, ask: Callable[[], Awaitable[object]]) -> None:
         try:
             await ask()
-        except (RuntimeError, OSError, TimeoutError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it was, a client was not served: it counts
             self.errors += 1
-            self.first_error = self.first_error or f"{type(error).__name__}: {error}"
+            self.first_error = self.first_error or cause(error)
         else:
             self.done += 1
 

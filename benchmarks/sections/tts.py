@@ -27,6 +27,8 @@ from benchmarks.speech_clients import Spoken, speak
 ENGINES = ("piper", "kokoro")
 _SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of capacity, as load."""
+_LEVEL_S = 9
+"""How long listeners keep coming at one load."""
 _SEED = 20
 
 
@@ -114,13 +116,15 @@ async def _gaps(bench: Bench, result: Result, server: Running, engine: str, voic
     bench.say(f"{engine}: how fast it can speak at most")
     audio_s, wall_s = await _capacity(bench, server.port, voice, texts)
     capacity = audio_s / wall_s
-    levels = [Level(1, *await _listened(server.port, voice, texts, 1.0, bench.scaled(12, 4)))]
+    levels = [Level(1, *await _listened(server.port, voice, texts, 1.0, bench.scaled(_LEVEL_S, 4)))]
     for share in _SHARES:
         listeners = capacity * share
         if listeners <= 1:
             continue
         bench.say(f"{engine}: {listeners:.1f} listeners at a time")
-        levels.append(Level(listeners, *await _listened(server.port, voice, texts, listeners, bench.scaled(12, 4))))
+        levels.append(
+            Level(listeners, *await _listened(server.port, voice, texts, listeners, bench.scaled(_LEVEL_S, 4)))
+        )
     bad = sum(level.with_gaps + level.refused for level in levels)
     streams = sum(level.streams for level in levels)
     result.rows.append(
@@ -189,7 +193,7 @@ async def _listened(
         try:
             connection = Connection(port)
             heard.append(await speak(connection, text, voice))
-        except RuntimeError:
+        except (RuntimeError, OSError):
             refused += 1
 
     until = time.perf_counter() + for_s

@@ -18,7 +18,7 @@ from benchmarks.sections.result import Result
 from benchmarks.turn_client import paced_turn
 
 STOP_MS = 200
-_TURNS = 30
+_TURNS = 24
 
 
 async def run(bench: Bench, result: Result) -> None:
