@@ -24,6 +24,8 @@ _SILENCE: Final = 0.35
 _PAD_FRAMES: Final = int(0.4 * _FRAMES_PER_S)
 """Kept around speech: soft beginnings and ends score low. As faster-whisper pads."""
 _MAX_PAUSE_FRAMES: Final = int(3 * _FRAMES_PER_S)
+_MIN_SPOKEN_FRAMES: Final = int(0.16 * _FRAMES_PER_S)
+"""Alone in a long silence, shorter than any word: a click, out of which Whisper makes “You”."""
 
 
 class Cut(Struct, frozen=True):
@@ -31,7 +33,7 @@ class Cut(Struct, frozen=True):
 
     start: int
     end: int
-    """``start`` where there is no speech at all."""
+    """``start`` where there is no speech."""
     resume: int
     """From where to go on. All before it is done with."""
 
@@ -57,13 +59,14 @@ def next_piece(scores: NDArray[np.float32], *, is_end: bool) -> Cut | None:
     pauses = np.flatnonzero(np.diff(spoken) - 1 > _MAX_PAUSE_FRAMES)
     if len(pauses):
         end = int(spoken[pauses[0]]) + 1 + _PAD_FRAMES
-        return Cut(start, end, end)
+        return Cut(end if start and pauses[0] + 1 < _MIN_SPOKEN_FRAMES else start, end, end)
     if len(window) < MAX_PIECE_FRAMES and not is_end:
         return None
     if start + len(window) < len(scores) or not is_end:
         end = start + _quietest(window)
         return Cut(start, end, end)
-    return Cut(start, min(len(scores), int(spoken[-1]) + 1 + _PAD_FRAMES), len(scores))
+    end = min(len(scores), int(spoken[-1]) + 1 + _PAD_FRAMES)
+    return Cut(end if start and len(spoken) < _MIN_SPOKEN_FRAMES else start, end, len(scores))
 
 
 def _quietest(window: NDArray[np.float32]) -> int:

@@ -62,6 +62,15 @@ def test_silence_has_no_pieces() -> None:
     assert pieces(scores((500, 0.2))) == []
 
 
+def test_a_click_in_silence_is_no_speech_and_a_short_word_is() -> None:
+    assert pieces(scores((200, 0.0), (4, 0.9), (200, 0.0), (4, 0.9), (200, 0.0))) == []
+    assert pieces(scores((200, 0.0), (5, 0.9), (200, 0.0))) == [(200 - PAD, 205 + PAD)]
+
+
+def test_the_end_of_a_word_that_was_cut_is_no_click() -> None:
+    assert pieces(scores((935, 0.9), (1, 0.6), (3, 0.9), (200, 0.0))) == [(0, 935), (935, 939 + PAD)]
+
+
 def test_a_cut_waits_until_it_is_clear() -> None:
     assert next_piece(scores((MAX_PIECE_FRAMES - 1, 0.9)), is_end=False) is None
     assert next_piece(scores((PAD, 0.0)), is_end=False) is None
@@ -78,7 +87,7 @@ def test_a_full_window_is_cut_whether_or_not_more_is_known(is_end: bool) -> None
     assert cut == Cut(0, 710, 710)
 
 
-runs = st.lists(st.tuples(st.integers(1, 1_500), st.sampled_from([0.0, 0.2, 0.4, 0.6, 1.0])), min_size=1, max_size=12)
+runs = st.lists(st.tuples(st.integers(5, 1_500), st.sampled_from([0.0, 0.2, 0.4, 0.6, 1.0])), min_size=1, max_size=12)
 
 
 @given(runs)

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.real, pytest.mark.timeout(1_800)]
 
 DURATION_S = 20 * 60
 MODEL = "whisper-tiny.en"
+SILENCE = "silence/se_tyst_u0016001.flac"
 MAX_GROWTH_MB = 300
 """20 minutes are 77 MB as samples and 26 MB as an upload in base64, which the server has as text and as bytes as well.
 Decoded as one, their features alone would take another 400 MB."""
@@ -36,8 +37,10 @@ def peak_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 
 
-def call(url: str, recording: bytes) -> tuple[list[ToolProgress], list[ToolSegment], TranscribeOutput]:
-    arguments = TranscribeInput(audio=base64.b64encode(recording).decode(), model=MODEL)
+def call(
+    url: str, recording: bytes, model: str = MODEL
+) -> tuple[list[ToolProgress], list[ToolSegment], TranscribeOutput]:
+    arguments = TranscribeInput(audio=base64.b64encode(recording).decode(), model=model)
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
     progress: list[ToolProgress] = []
     segments: list[ToolSegment] = []
@@ -94,3 +97,16 @@ def test_twenty_minutes_are_transcribed_with_progress_in_bounded_memory(
     print(f"{DURATION_S / 60:.0f} minutes: word error rate {wer_percent:.1f} %, memory grew by {growth_mb:.0f} MB")
     assert wer_percent < MAX_WER_PERCENT
     assert growth_mb < MAX_GROWTH_MB
+
+
+@pytest.mark.parametrize("name", [*(f"noise_rir/noise{number}.flac" for number in range(1, 6)), SILENCE])
+def test_half_a_minute_and_more_of_silence_and_noise_is_an_empty_transcript(
+    server: Any, recording: Callable[[str], Samples], name: str
+) -> None:
+    samples = recording(name)
+    enough = np.tile(samples, 1 + 31 * SESSION_RATE_HZ // len(samples))
+    _, segments, transcript = call(
+        server.url, encode_all(enough, AudioFormat.FLAC, SESSION_RATE_HZ), model="whisper-base"
+    )
+    assert transcript.duration_s > 30
+    assert (transcript.text, segments) == ("", [])
