@@ -12,12 +12,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+import anyio
 import psutil
 from msgspec import Struct
 
 from benchmarks.report import Conditions
 
 _PACKAGES: Final = ("antiphon", "ctranslate2", "faster-whisper", "onnxruntime", "piper-tts", "uvicorn", "websockets")
+_LOOK_S: Final = 0.1
+_IDLE_SHARE: Final = 0.2
+"""Of a core: servers have timers."""
+_IDLE_WITHIN_S: Final = 15.0
 
 
 class Cores(Struct, frozen=True):
@@ -68,6 +73,24 @@ def memory_bytes(pid: int) -> int:
             continue
         total += getattr(found, "pss", found.uss)
     return total
+
+
+async def idle(pids: Sequence[int]) -> None:
+    """Wait, within bounds, until these processes compute nothing: what one side left to do must not slow the other."""
+    processes = [psutil.Process(pid) for pid in pids]
+
+    def used_s() -> float:
+        times = [process.cpu_times() for process in processes]
+        return sum(one.user + one.system for one in times)
+
+    with anyio.move_on_after(_IDLE_WITHIN_S):
+        before_s = used_s()
+        while True:
+            await anyio.sleep(_LOOK_S)
+            now_s = used_s()
+            if now_s - before_s <= _IDLE_SHARE * _LOOK_S:
+                return
+            before_s = now_s
 
 
 def conditions(*, device: str, compute_type: str, quick: bool) -> Conditions:

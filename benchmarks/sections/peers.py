@@ -10,7 +10,7 @@ from itertools import cycle, islice
 import anyio
 from msgspec import Struct
 
-from benchmarks import intervals
+from benchmarks import intervals, machine
 from benchmarks.accuracy import wer_percent
 from benchmarks.antiphon_server import antiphon, voice_of
 from benchmarks.bench import Bench
@@ -121,6 +121,7 @@ async def _walls(
     for pair in range(-1, bench.pairs):
         chosen = tuple(islice(source, AT_ONCE))
         for name in who if pair % 2 else reversed(who):
+            await machine.idle((ours.pid, theirs.pid))
             wall_s, texts = await _at_once(chosen, who[name])
             if pair >= 0:  # the first pair warms both up
                 walls[name].append(wall_s)
@@ -177,6 +178,7 @@ async def _synthesis(
             bench.say(f"{name}: first audio, in turns")
             for pair in range(-1, bench.pairs):
                 for who in ("ours", "theirs") if pair % 2 else ("theirs", "ours"):
+                    await machine.idle((ours.pid, theirs.pid))
                     text = next(texts)
                     spoken = await (speak(here, text, voice) if who == "ours" else theirs_speak(there, text))
                     if pair >= 0:
