@@ -151,7 +151,7 @@ def _load(model_dir: Path) -> Any:  # noqa: ANN401 (Coqui's Xtts)
     try:
         config = configs.XttsConfig()
         config.load_json(str(model_dir / "config.json"))
-        model = models.Xtts.init_from_config(config)
+        model = models.Xtts(config)
         with torch.serialization.safe_globals(allowed):
             model.load_checkpoint(
                 config,
