@@ -79,6 +79,12 @@ def _piper(folder: Path, settings: HostSettings) -> Engine:
     return PiperTts(folder, workers=settings.tts_workers)
 
 
+def _kokoro(folder: Path, settings: HostSettings) -> Engine:
+    from engines.kokoro import KokoroTts
+
+    return KokoroTts(folder, workers=settings.tts_workers)
+
+
 def _coqui_vits(folder: Path, settings: HostSettings) -> Engine:
     from engines.coqui.vits import CoquiVitsTts
 
@@ -107,6 +113,7 @@ _Adapter = Callable[[Path, HostSettings], Engine]
 _ADAPTERS: Final[dict[str, _Adapter]] = {
     "whisper": _whisper,
     "piper": _piper,
+    "kokoro": _kokoro,
     "coqui_vits": _coqui_vits,
     "coqui_xtts": _coqui_xtts,
     "silero": _silero,
@@ -128,12 +135,15 @@ def _read_voices(entry: ModelEntry, store: ModelStore) -> tuple[Voice, ...]:
     """A damaged model has no voices; whoever asks for it by name is told what to do about it."""
     from engines.coqui.cloned_voices import read_voices, voices_dir
     from engines.coqui.vits import read_coqui_voice
+    from engines.kokoro import read_voices as read_kokoro_voices
     from engines.piper import read_voice
 
     try:
         match entry.engine:
             case "piper":
                 return (read_voice(store.path(entry.name)),)
+            case "kokoro":
+                return read_kokoro_voices(store.path(entry.name))
             case "coqui_vits":
                 return (read_coqui_voice(store.path(entry.name)),)
             case "coqui_xtts":

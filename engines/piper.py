@@ -12,7 +12,6 @@ voice has one gain, which makes it as loud as every other (:mod:`engines.loudnes
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ import structlog
 from numpy.typing import NDArray
 
 from engines.base import Lanes, Pronunciation, TtsJob
+from engines.espeak import decomposed, import_piper, marked
 from engines.loudness import gain_to_target
 from engines.phoneme_cache import PhonemeCache
 from engines.vits_decoder import Frames, VitsDecoder, VitsStage
@@ -43,8 +43,6 @@ log = structlog.get_logger("antiphon.engines")
 
 _MAX_PHONEMES: Final = 500
 """About 40 s. Longer sentences are cut between words: a VITS encoder's memory grows with the square of its input."""
-_UNSPEAKABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|\[\[|\]\]")
-"""What espeak-ng cannot take, and the brackets by which Piper would take text for phonemes."""
 _CONFIG_SUFFIX: Final = ".onnx.json"
 _START, _END, _PAD = "^", "$", "_"
 """Names of the symbols around a sentence and after each phoneme."""
@@ -76,7 +74,7 @@ class PiperTts:
         network: VitsNetwork | None = None,
     ) -> None:
         self.lanes = Lanes(workers)
-        piper = _import_piper()
+        piper = import_piper()
         self.voices = (read_voice(model_dir),)
         path = _config_path(model_dir)
         config = msgspec.json.decode(path.read_bytes())
@@ -125,7 +123,7 @@ class PiperTts:
             SpeechError: ``invalid_request`` for a pronunciation with symbols the voice does not know.
         """
         self._check(job.pronunciations)
-        sentences = self._sentences(_marked(job.text, job.pronunciations, 0, len(job.text)))
+        sentences = self._sentences(marked(job.text, job.pronunciations, 0, len(job.text)))
         aligner = WordAligner(job.text, partial(self._phonemise_word, job))
         rate_hz = self.voices[0].sample_rate_hz
         spoken_samples = 0
@@ -165,13 +163,13 @@ class PiperTts:
         return [piece for each in sentences for piece in _pieces(each) if any(map(is_sound, piece))]
 
     def _phonemise_word(self, job: TtsJob, start: int, end: int) -> list[str]:
-        word = _marked(job.text, job.pronunciations, start, end)
+        word = marked(job.text, job.pronunciations, start, end)
         return [phoneme for sentence in self._phonemise(word) for phoneme in sentence]
 
     def _check(self, pronunciations: Sequence[Pronunciation]) -> None:
         known = self._piper.config.phoneme_id_map
         for one in pronunciations:
-            if unknown := [symbol for symbol in _decomposed(one.ipa) if symbol not in known]:
+            if unknown := [symbol for symbol in decomposed(one.ipa) if symbol not in known]:
                 raise SpeechError(
                     ErrorCode.INVALID_REQUEST,
                     f"The voice {self.voices[0].id} does not know the symbol {unknown[0]!r} in the pronunciation "
@@ -251,16 +249,6 @@ class _VoiceFile(msgspec.Struct, frozen=True):
     audio: _Audio
 
 
-def _import_piper() -> Any:  # noqa: ANN401 (a module; piper's own types are used where they matter)
-    try:
-        import piper  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError:
-        raise SpeechError(
-            ErrorCode.MISSING_EXTRA, "Piper voices need piper-tts. Run: pip install 'antiphon[piper]'"
-        ) from None
-    return piper
-
-
 def _config_path(model_dir: Path) -> Path:
     configs = list(model_dir.glob(f"*{_CONFIG_SUFFIX}"))
     if len(configs) != 1:
@@ -275,26 +263,6 @@ def _corrupt(model_dir: Path) -> SpeechError:
         f"Run: antiphon models pull {model_dir.name} --force",
         param="model",
     )
-
-
-def _marked(text: str, pronunciations: Sequence[Pronunciation], start: int, end: int) -> str:
-    """A stretch of text as Piper takes it: with phonemes, in double brackets, for what begins in it and has some."""
-    marked: list[str] = []
-    place = start
-    for one in pronunciations:
-        if one.end <= place or one.start >= end:
-            continue
-        marked.append(_UNSPEAKABLE.sub(" ", text[place : max(place, one.start)]))
-        if one.start >= start:
-            marked.append(f"[[{_decomposed(one.ipa)}]]")
-        place = min(one.end, end)
-    marked.append(_UNSPEAKABLE.sub(" ", text[place:end]))
-    return "".join(marked)
-
-
-def _decomposed(ipa: str) -> str:
-    """Accents as symbols of their own, as Piper has them."""
-    return unicodedata.normalize("NFD", ipa.strip())
 
 
 def _is_speakable(text: str) -> bool:

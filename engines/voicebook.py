@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import structs
 
 from engines.names import quoted, some
+from engines.voice_mix import format_mix, is_mix, parse_mix
 from schemas.errors import ErrorCode, SpeechError
 from schemas.speech import Voice
 
@@ -57,10 +58,11 @@ class VoiceBook:
         """The default first."""
 
     def __getitem__(self, id_or_alias: str | None) -> Voice:
-        """The voice of that id or alias; of ``None``, the default.
+        """The voice of that id or alias, or mixed of some; of ``None``, the default.
 
         Raises:
-            SpeechError: ``unknown_voice``, or ``model_not_installed`` if there is no voice at all.
+            SpeechError: ``unknown_voice``, ``invalid_request`` for a mix that cannot be made, or
+                ``model_not_installed`` if there is no voice at all.
         """
         if not self.voices:
             raise SpeechError(
@@ -72,10 +74,27 @@ class VoiceBook:
         for voice in self.voices:
             if id_or_alias == voice.id or id_or_alias in voice.aliases:
                 return voice
+        if is_mix(id_or_alias):
+            return self._mixed(id_or_alias)
         known = some([voice.id for voice in self.voices])
         raise SpeechError(
             ErrorCode.UNKNOWN_VOICE, f"There is no voice {quoted(id_or_alias)}. There is: {known}.", param="voice"
         )
+
+    def _mixed(self, name: str) -> Voice:
+        """A voice of its own, with the language of the one that weighs most."""
+        mix = sorted(((self[part], share) for part, share in parse_mix(name)), key=lambda part: -part[1])
+        first = mix[0][0]
+        for voice, _ in mix:
+            if not voice.can_be_mixed or voice.model != first.model:
+                raise SpeechError(
+                    ErrorCode.INVALID_REQUEST,
+                    f"The voice {voice.id} cannot be mixed with {first.id}. Voices are mixed within one model, if they "
+                    "can be: GET /v1/audio/voices says which.",
+                    param="voice",
+                )
+        mixed = format_mix(tuple((voice.id, share) for voice, share in mix))
+        return structs.replace(first, id=mixed, name=mixed, aliases=())
 
 
 def _with_openai_names(voices: Sequence[Voice]) -> tuple[Voice, ...]:

@@ -28,6 +28,8 @@ class Voice(Struct, frozen=True):
     gender: str = ""
     aliases: tuple[str, ...] = ()
     """Other names that reach this voice, such as OpenAI's ``alloy``."""
+    can_be_mixed: bool = False
+    """Whether it may be part of a mix with others of its model, as in ``af_heart:0.7+bf_emma:0.3``."""
 
 
 def is_speakable(text: str) -> bool:

@@ -64,15 +64,24 @@ def asr(recogniser: Recogniser) -> Asr:
     return recogniser.engine
 
 
-@pytest.fixture(scope="module", params=["fake", pytest.param("piper", marks=pytest.mark.real)])
+@pytest.fixture(
+    scope="module",
+    params=["fake", pytest.param("piper", marks=pytest.mark.real), pytest.param("kokoro", marks=pytest.mark.real)],
+)
 def tts(request: pytest.FixtureRequest) -> Iterator[Tts]:
     if request.param == "fake":
         yield FakeTts()
         return
-    from engines.piper import PiperTts  # noqa: PLC0415 (slow to import)
-
     model_dir: Callable[[str], Path] = request.getfixturevalue("model_dir")
-    engine = PiperTts(model_dir("piper-en_US-joe-medium"))
+    engine: Tts
+    if request.param == "kokoro":
+        from engines.kokoro import KokoroTts  # noqa: PLC0415 (slow to import)
+
+        engine = KokoroTts(model_dir("kokoro-82m-v1.0-int8"))
+    else:
+        from engines.piper import PiperTts  # noqa: PLC0415 (slow to import)
+
+        engine = PiperTts(model_dir("piper-en_US-joe-medium"))
     yield engine
     engine.close()
 
