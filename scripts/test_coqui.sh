@@ -19,5 +19,5 @@ if [[ ! -e $environment/complete ]]; then
   touch "$environment/complete"
 fi
 run=("$environment/bin/python" -m coverage)
-"${run[@]}" run --rcfile=tests/coqui/coverage.ini -m pytest tests/coqui -o filterwarnings=default "$@"
+"${run[@]}" run --rcfile=tests/coqui/coverage.ini -m pytest tests/coqui tests/engines/coqui -o filterwarnings=default "$@"
 "${run[@]}" report --rcfile=tests/coqui/coverage.ini

@@ -14,11 +14,16 @@ import pytest
 import soxr
 
 from engines.base import Cancellation, Pronunciation, TtsJob
+from engines.coqui.convert import convert_piper_voice
 from engines.coqui.piper_import import import_voice, read_voice
 from engines.coqui.torch_runtime import import_extra
 from engines.coqui.vits import CoquiVitsTts, read_coqui_voice
 from engines.coqui.vits_network import load_network
+from engines.installed import installed_engines
+from engines.models.catalog import Catalog
+from engines.models.store import ModelStore
 from engines.piper import PiperTts
+from engines.spec import HostSettings
 from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
 
@@ -132,6 +137,15 @@ def test_coquis_own_class_loads_the_checkpoint(imported_dir: Path) -> None:
     model.load_checkpoint(config, str(imported_dir / "model.pth"), eval=True, strict=False)
     symbols = _torch.arange(3, 30)[None]
     assert model.inference(symbols)["model_outputs"].shape[-1] > 256
+
+
+def test_a_converted_voice_is_installed_and_speaks(piper_dir: Path, tmp_path: Path) -> None:
+    entry = convert_piper_voice(ModelStore(tmp_path, Catalog.load()), str(piper_dir))
+    spec = installed_engines(ModelStore(tmp_path, Catalog.load()), HostSettings(device="cpu"))[entry.name]
+    assert [voice.id for voice in spec.voices] == ["coqui-en_US-joe-medium"]
+    engine: Any = spec.load()
+    job = TtsJob(text="Hello.", voice=spec.voices[0].id, cancellation=Cancellation())
+    assert sum(len(chunk.samples) for chunk in engine.synthesize(job)) > 5_000
 
 
 def test_the_voice_has_a_name_of_its_own(coqui: CoquiVitsTts, imported_dir: Path) -> None:
