@@ -40,6 +40,7 @@ _FRAME_SAMPLES: Final = 600
 _MAX_SYMBOLS: Final = 510
 """At once: so many styles has a voice's table."""
 _STYLE_VALUES: Final = 256
+_TABLE_BYTES: Final = 4 * _MAX_SYMBOLS * _STYLE_VALUES
 _FIRST_SYMBOLS: Final = 12
 """Of the first piece at least: a second of speech, about."""
 _GROWTH: Final = 2
@@ -171,7 +172,9 @@ def read_voices(model_dir: Path) -> tuple[Voice, ...]:
     Raises:
         SpeechError: ``model_corrupt``.
     """
-    names = sorted(path.stem for path in (model_dir / "voices").glob("[a-z][fm]_*.bin"))
+    tables = sorted((model_dir / "voices").glob("[a-z][fm]_*.bin"))
+    if any(table.stat().st_size != _TABLE_BYTES for table in tables):
+        raise _corrupt(model_dir)
     voices = tuple(
         Voice(
             id=name,
@@ -182,7 +185,7 @@ def read_voices(model_dir: Path) -> tuple[Voice, ...]:
             gender=_GENDERS[name[1]],
             can_be_mixed=True,
         )
-        for name in names
+        for name in (table.stem for table in tables)
         if name[0] in _LANGUAGES
     )
     if not voices:

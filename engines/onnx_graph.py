@@ -87,10 +87,10 @@ class OnnxGraph:
             *(node.field for node in nodes),
             *(field for name, field in self._weights.items() if name in taken),
             *(field for name, field in self._inputs.items() if not given or name in taken),
-            *(_field(_GRAPH_INPUT, _float_tensor(name)) for name in sorted(given)),
-            *(_field(_GRAPH_OUTPUT, _float_tensor(name)) for name in outputs),
+            *(encode_field(_GRAPH_INPUT, _float_tensor(name)) for name in sorted(given)),
+            *(encode_field(_GRAPH_OUTPUT, _float_tensor(name)) for name in outputs),
         ]
-        return b"".join([*self._rest_of_model, _field(_MODEL_GRAPH, b"".join(graph))])
+        return b"".join([*self._rest_of_model, encode_field(_MODEL_GRAPH, b"".join(graph))])
 
     def back_from(self, outputs: Iterable[str], given: Collection[str] = ()) -> tuple[list[Node], set[str]]:
         """The nodes that some tensors come from, and the names of all that these take."""
@@ -129,7 +129,7 @@ def _taken(node: memoryview) -> list[str]:
 
 def _float_tensor(name: str) -> bytes:
     """The declaration of an input or output."""
-    return _field(_VALUE_NAME, name.encode()) + _field(_VALUE_TYPE, _field(_TYPE_TENSOR, _FLOAT32))
+    return encode_field(_VALUE_NAME, name.encode()) + encode_field(_VALUE_TYPE, encode_field(_TYPE_TENSOR, _FLOAT32))
 
 
 def _texts(message: memoryview, wanted: int) -> list[str]:
@@ -173,8 +173,8 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         shift += 7
 
 
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field."""
+def encode_field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of a message of Protocol Buffers."""
     return _encoded(number << 3 | _LENGTH_DELIMITED) + _encoded(len(content)) + content
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
+from engines.onnx_arithmetic import is_exact
 from schemas.errors import ErrorCode, SpeechError
 
 _ort: Any = onnxruntime  # has no types
@@ -41,6 +42,8 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # A plan of memory per input shape is kept for ever, and speech has a new shape with each utterance.
         options.enable_mem_pattern = False
+        if not is_exact():
+            options.add_session_config_entry("session.x64quantprecision", "1")
         providers = ["CUDAExecutionProvider"] if cuda else ["CPUExecutionProvider"]
         self.raw: Any = _opened(model, options, providers)
         """The session itself, for libraries that want one."""

@@ -138,14 +138,19 @@ def _heard_check(spoken: Spoken, recognised: str) -> Check:
 
 
 def _events_check(dialogue: Dialogue) -> Check:
-    numbers = [event.seq for event in dialogue.events]
-    passed = numbers == list(range(1, len(numbers) + 1)) and dialogue.events == dialogue.headset_events
+    sse, websocket = dialogue.events, dialogue.headset_events
+    passed = [event.seq for event in sse] == list(range(1, len(sse) + 1)) and sse == websocket
+    if passed:
+        return Check("The event log", passed, f"{len(sse)} events, the same over SSE and WebSocket, none missing")
+    alone = [
+        f"{event.seq} {event.__struct_config__.tag}"
+        for event in (*sse, *websocket)
+        if not (event in sse and event in websocket)
+    ]
     return Check(
         "The event log",
         passed,
-        f"{len(numbers)} events, the same over SSE and WebSocket, none missing"
-        if passed
-        else f"{len(numbers)} events over SSE, {len(dialogue.headset_events)} over WebSocket",
+        f"{len(sse)} events over SSE, {len(websocket)} over WebSocket; not in both: {', '.join(alone) or 'none'}",
     )
 
 

@@ -142,7 +142,9 @@ class _Connection:
             try:
                 await self._take(message.get("bytes"), message.get("text"))
             except SpeechError as error:
-                await self._send(SessionError(error=error.info))
+                # Until session.closed has reached it, a client cannot know that its microphone is no longer wanted.
+                if error.code is not ErrorCode.SESSION_CLOSED:
+                    await self._send(SessionError(error=error.info))
 
     async def _take(self, pcm16: bytes | None, text: str | None) -> None:
         if pcm16 is not None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -181,6 +181,26 @@ async def test_closing_ends_the_session_and_then_the_connection(live: httpx.Asyn
         assert await client.close_code() == 1000
         assert client.events[-1] | {"seq": 0} == {"type": "session.closed", "seq": 0, "at_ms": 0, "reason": "client"}
     assert (await live.get(f"/v1/sessions/{session_id}")).json()["state"] == "closed"
+
+
+async def test_a_microphone_that_is_on_when_somebody_else_closes_the_session_gets_no_error(
+    live: httpx.AsyncClient,
+) -> None:
+    session_id = await opened(live)
+    async with connected(live, session_id) as client, anyio.create_task_group() as tasks:
+
+        async def talk() -> None:
+            with suppress(ConnectionClosed):
+                while True:
+                    await client.socket.send(bytes(32))  # 1 ms
+                    await anyio.sleep(0.0005)
+
+        tasks.start_soon(talk)
+        await client.until("session.opened")
+        tasks.start_soon(live.delete, f"/v1/sessions/{session_id}")
+        assert await client.close_code() == 1000
+    assert [event["type"] for event in client.events if event["seq"] == 0] == []
+    assert client.events[-1]["type"] == "session.closed"
 
 
 async def test_a_lost_connection_leaves_the_session_open_and_can_be_resumed(live: httpx.AsyncClient, user: Any) -> None:
