@@ -19,7 +19,7 @@ from schemas.transcripts import Transcript
 pytestmark = pytest.mark.real
 
 CASES = [
-    ("It costs $12.50 today.", "costs", "12.50|twelve"),
+    ("It costs $12.50 today.", "cost", "12.50|12 dollars|twelve"),
     ("The trip was 120 km long.", "trip", "120|hundred and twenty|hundred twenty"),
     ("We meet on Nov 24.", "november", "24"),
     ("The war ended in 1945.", "war", "1945|forty.?five"),
