@@ -76,13 +76,13 @@ def _whisper(folder: Path, settings: HostSettings) -> Engine:
 def _piper(folder: Path, settings: HostSettings) -> Engine:
     from engines.piper import PiperTts
 
-    return PiperTts(folder, workers=settings.tts_workers)
+    return PiperTts(folder, cuda=_onnx_cuda(settings), workers=settings.tts_workers)
 
 
 def _kokoro(folder: Path, settings: HostSettings) -> Engine:
     from engines.kokoro import KokoroTts
 
-    return KokoroTts(folder, workers=settings.tts_workers)
+    return KokoroTts(folder, cuda=_onnx_cuda(settings), workers=settings.tts_workers)
 
 
 def _coqui_vits(folder: Path, settings: HostSettings) -> Engine:
@@ -124,6 +124,20 @@ _ADAPTERS: Final[dict[str, _Adapter]] = {
 def _cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _onnx_cuda(settings: HostSettings) -> int | None:
+    """The CUDA device for ONNX Runtime, whose usual build has none, while recognition may well have one."""
+    from engines.onnx_session import has_cuda
+
+    kind, _, index = settings.device.partition(":")
+    if kind == "cpu":
+        return None
+    if has_cuda():
+        return int(index or 0)
+    if kind == "cuda":
+        log.warning("synthesis_on_cpu", reason="this ONNX Runtime has no CUDA; onnxruntime-gpu has")
+    return None
 
 
 def _asr_workers(settings: HostSettings) -> int:

@@ -65,7 +65,7 @@ class KokoroTts:
 
     Args:
         model_dir: Folder with the graph and ``voices/*.bin``.
-        cuda: Compute on the first CUDA device; needs ``onnxruntime-gpu``.
+        cuda: Number of the CUDA device to compute on; needs ``onnxruntime-gpu``.
         threads: Threads one synthesis computes with.
         workers: Syntheses at once.
 
@@ -73,7 +73,7 @@ class KokoroTts:
         SpeechError: ``missing_extra`` without piper-tts, ``model_corrupt``, or ``invalid_setting`` without CUDA.
     """
 
-    def __init__(self, model_dir: Path, *, cuda: bool = False, threads: int = 1, workers: int = 2) -> None:
+    def __init__(self, model_dir: Path, *, cuda: int | None = None, threads: int = 1, workers: int = 2) -> None:
         self.lanes = Lanes(workers)
         self.voices = read_voices(model_dir)
         self._folder = model_dir

@@ -55,7 +55,7 @@ class PiperTts:
 
     Args:
         model_dir: Folder with one ``<voice>.onnx`` and its ``<voice>.onnx.json``.
-        cuda: Compute on the first CUDA device; needs ``onnxruntime-gpu``.
+        cuda: Number of the CUDA device to compute on; needs ``onnxruntime-gpu``.
         threads: Threads one synthesis computes with.
         workers: Syntheses at once. espeak-ng is not thread-safe, but piper-tts holds a lock around it.
         network: What computes instead of the ``.onnx`` file, which the folder need not have then.
@@ -68,7 +68,7 @@ class PiperTts:
         self,
         model_dir: Path,
         *,
-        cuda: bool = False,
+        cuda: int | None = None,
         threads: int = 1,
         workers: int = 2,
         network: VitsNetwork | None = None,

@@ -36,13 +36,13 @@ class VitsNetwork(Struct, frozen=True, kw_only=True):
     decoder_takes_speaker: bool = False
 
 
-def open_graph(model: bytes, *, threads: int, cuda: bool) -> VitsNetwork:
+def open_graph(model: bytes, *, threads: int, cuda: int | None) -> VitsNetwork:
     """The network of an ONNX file.
 
     Args:
         model: The file.
         threads: Threads one call computes with.
-        cuda: Compute on the first CUDA device; needs ``onnxruntime-gpu``.
+        cuda: Number of the CUDA device to compute on; needs ``onnxruntime-gpu``.
 
     Raises:
         ValueError: These bytes are no VITS graph.

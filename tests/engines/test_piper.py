@@ -346,7 +346,7 @@ def test_cuda_is_refused_where_there_is_none(steady: Path) -> None:
     if "CUDAExecutionProvider" in runtime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
     with pytest.raises(SpeechError, match="onnxruntime-gpu") as raised:
-        PiperTts(steady, cuda=True)
+        PiperTts(steady, cuda=0)
     assert raised.value.code is ErrorCode.INVALID_SETTING
 
 
