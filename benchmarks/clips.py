@@ -21,6 +21,7 @@ from schemas.audio import SESSION_RATE_HZ, Samples, pcm16_from_float
 SHORT_S: Final = 5.0
 """What one says in a turn of a conversation seldom lasts longer."""
 SEED: Final = 20
+_QUIET_SAMPLES: Final = SESSION_RATE_HZ // 10
 
 
 class Clip(Struct, frozen=True, kw_only=True):
@@ -93,6 +94,17 @@ def utterances(*, max_s: float = 1e9, language: str | None = None) -> tuple[Clip
     ]
     random.Random(SEED).shuffle(found)
     return tuple(found)
+
+
+def hush_after(clip: Clip, duration_s: float) -> bytes:
+    """The same room tone as loud as the clip is where it is quietest.
+
+    Louder by 30 dB, which it is behind the quietest clip, it would be an event of its own, and taken for speech.
+    """
+    pieces = clip.samples[: len(clip.samples) // _QUIET_SAMPLES * _QUIET_SAMPLES].reshape(-1, _QUIET_SAMPLES)
+    tone = np.frombuffer(hush(duration_s), np.int16).astype(np.float32) / 32_768
+    level = float(np.sqrt((pieces**2).mean(axis=1)).min()) / float(np.sqrt((tone**2).mean()))
+    return pcm16_from_float(tone * np.float32(min(1.0, level)))
 
 
 def hush(duration_s: float) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks.clips import Clip, hush
+from benchmarks.clips import Clip, hush_after
 from benchmarks.http_client import Connection, json_of
 from benchmarks.processes import LOOPBACK
 from schemas.audio import SESSION_RATE_HZ
@@ -60,7 +60,7 @@ async def paced_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
     """
     end_s = clip.speech_end_samples / SESSION_RATE_HZ
     async with _stream(port, clip, silence_ms) as socket:
-        pcm = clip.pcm16 + hush(_AFTER_S)
+        pcm = clip.pcm16 + hush_after(clip, _AFTER_S)
         began = time.perf_counter()
         late_s = 0.0
         answer = ""
@@ -87,7 +87,7 @@ async def paced_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
 async def burst_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
     """Send a clip and a second of silence at once, as from a file, and wait for its text."""
     end_s = clip.speech_end_samples / SESSION_RATE_HZ
-    pcm = clip.pcm16 + hush(1.0 + silence_ms / 1000)
+    pcm = clip.pcm16 + hush_after(clip, 1.0 + silence_ms / 1000)
     with anyio.fail_after(_TIMEOUT_S):
         began = time.perf_counter()
         async with _stream(port, clip, silence_ms) as socket:
