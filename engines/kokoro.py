@@ -1,4 +1,4 @@
-"""Kokoro-82M (StyleTTS 2 by ONNX Runtime, phonemes by espeak-ng).
+"""Kokoro-82M (StyleTTS 2 by ONNX Runtime; phonemes by espeak-ng, of Chinese and Japanese by libraries of their own).
 
 The model makes all it is given at once, so it is given a sentence clause by clause: the first is short, because
 somebody waits for it, and each may be longer than the one before, which plays meanwhile. How long each symbol lasts,
@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -21,11 +22,14 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from engines.base import Lanes, Pronunciation, TtsJob
-from engines.espeak import Espeak, decomposed, marked
+from engines.espeak import Espeak, decomposed, marked, speakable
+from engines.japanese import JapaneseReader
 from engines.kokoro_phonemes import ESPEAK_VOICES, SYMBOLS, to_symbols
+from engines.mandarin import MandarinReader
 from engines.onnx_graph import OnnxGraph
 from engines.onnx_session import OnnxSession
 from engines.phoneme_cache import PhonemeCache
+from engines.unspaced import Reader, read
 from engines.voice_mix import parse_mix
 from engines.word_alignment import WordAligner, is_sound
 from schemas.audio import Samples
@@ -51,8 +55,9 @@ _FADE_SAMPLES: Final = 120
 """5 ms, at both ends of a piece: the silence there is not quite silent."""
 _MAX_TABLES: Final = 64
 """Voices and mixes whose tables, half a megabyte each, are in memory."""
-_LANGUAGES: Final = {"a": "en-US", "b": "en-GB", "e": "es", "f": "fr", "h": "hi", "i": "it", "p": "pt-BR"}
-"""By the first letter of a voice's name. Those of Japanese (j) and Chinese (z) want phonemes that espeak-ng has not."""
+_SPACED_LANGUAGES: Final = {"a": "en-US", "b": "en-GB", "e": "es", "f": "fr", "h": "hi", "i": "it", "p": "pt-BR"}
+_UNSPACED_LANGUAGES: Final = {"j": "ja", "z": "zh"}
+"""By the first letter of a voice's name. These want phonemes that espeak-ng has not, and an extra each."""
 _GENDERS: Final = {"f": "female", "m": "male"}
 _CLAUSE_END: Final = re.compile(r"(?<=[;:,.!?—…]) ")
 
@@ -82,6 +87,8 @@ class KokoroTts:
             language: PhonemeCache(partial(_symbols, Espeak(name), language))
             for language, name in ESPEAK_VOICES.items()
         }
+        self._readers: dict[str, Reader] = {}
+        self._reading = Lock()
         self._tables: LRUCache[str, Table] = LRUCache(_MAX_TABLES)
         try:
             graph = OnnxGraph((model_dir / _GRAPH).read_bytes())
@@ -94,14 +101,20 @@ class KokoroTts:
         """A chunk for each clause or few; none if the text holds nothing to say. See :class:`engines.base.Tts`.
 
         Raises:
-            SpeechError: ``invalid_request`` for a pronunciation with symbols that Kokoro has not.
+            SpeechError: ``invalid_request`` for a pronunciation with symbols that Kokoro has not, ``missing_extra`` for
+                Chinese and Japanese without the libraries that read them.
         """
         table = self._table(job.voice)
         language = self._languages[parse_mix(job.voice)[0][0]]
         _check(job.pronunciations, language)
-        phonemise = partial(self._spoken, job, language)
-        pieces = list(_pieces(phonemise(0, len(job.text))))
-        aligner = WordAligner(job.text, phonemise)
+        if language in ESPEAK_VOICES:
+            phonemise = partial(self._spoken, job, language)
+            pieces = list(_pieces(phonemise(0, len(job.text))))
+            aligner = WordAligner(job.text, phonemise)
+        else:
+            said = self._read_words(job, language)
+            pieces = list(_pieces(" ".join(said.values())))
+            aligner = WordAligner(job.text, lambda start, end: said[start, end], said)
         spoken_samples = 0
         for number, symbols in enumerate(pieces, start=1):
             job.cancellation.check()
@@ -130,15 +143,32 @@ class KokoroTts:
         text = marked(job.text, job.pronunciations, start, end)
         return " ".join("".join(sentence) for sentence in self._phonemise[language](text))
 
+    def _read_words(self, job: TtsJob, language: str) -> dict[tuple[int, int], str]:
+        """The symbols of each word, by its span, of a language without spaces."""
+        with self._reading:
+            reader = self._readers.get(language)
+            if reader is None:
+                reader = JapaneseReader() if language == "ja" else MandarinReader(self._foreign)
+                self._readers[language] = reader
+            told = [
+                Pronunciation(one.start, one.end, to_symbols(decomposed(one.ipa), language))
+                for one in job.pronunciations
+            ]
+            return {(word.start, word.end): word.symbols for word in read(job.text, reader, told)}
+
+    def _foreign(self, word: str) -> str:
+        """The symbols of an English word in a Chinese text."""
+        return "".join("".join(sentence) for sentence in self._phonemise["en-US"](speakable(word)))
+
     def _table(self, voice: str) -> Table:
         table = self._tables.get(voice)
         if table is None:
-            parts = [np.float32(share) * self._read(name) for name, share in parse_mix(voice)]
+            parts = [np.float32(share) * self._read_table(name) for name, share in parse_mix(voice)]
             table = np.stack(parts).sum(axis=0)
             self._tables[voice] = table
         return table
 
-    def _read(self, voice: str) -> Table:
+    def _read_table(self, voice: str) -> Table:
         try:
             values = np.fromfile(self._folder / "voices" / f"{voice}.bin", np.float32)
             return values.reshape(_MAX_SYMBOLS, 1, _STYLE_VALUES)
@@ -167,7 +197,7 @@ class KokoroTts:
 
 
 def read_voices(model_dir: Path) -> tuple[Voice, ...]:
-    """The voices in a folder, without loading anything, that speak a language there are phonemes for.
+    """The voices in a folder, without loading anything: those of Chinese and Japanese with or without their extras.
 
     Raises:
         SpeechError: ``model_corrupt``.
@@ -175,18 +205,19 @@ def read_voices(model_dir: Path) -> tuple[Voice, ...]:
     tables = sorted((model_dir / "voices").glob("[a-z][fm]_*.bin"))
     if any(table.stat().st_size != _TABLE_BYTES for table in tables):
         raise _corrupt(model_dir)
+    languages = _SPACED_LANGUAGES | _UNSPACED_LANGUAGES
     voices = tuple(
         Voice(
             id=name,
             model=model_dir.name,
-            language=_LANGUAGES[name[0]],
+            language=languages[name[0]],
             sample_rate_hz=RATE_HZ,
             name=name[3:],
             gender=_GENDERS[name[1]],
             can_be_mixed=True,
         )
         for name in (table.stem for table in tables)
-        if name[0] in _LANGUAGES
+        if name[0] in languages
     )
     if not voices:
         raise _corrupt(model_dir)

@@ -56,7 +56,7 @@ ESPEAK_VOICES: Final = {
     "pt-BR": "pt-br",
 }
 """The languages Kokoro speaks that espeak-ng phonemises as its training did, with espeak-ng's names for them. Japanese
-and Chinese are not among these."""
+and Chinese are not among these: :mod:`engines.japanese` and :mod:`engines.mandarin` read them."""
 
 _EVERYWHERE: Final = (("dʒ", "ʤ"), ("tʃ", "ʧ"), ("dz", "ʣ"), ("ts", "ʦ"), ("g", "ɡ"), ("\u0329", ""), ("\u032a", ""))
 _ENGLISH: Final = (
@@ -96,10 +96,17 @@ _AMERICAN: Final = (
 )
 _BRITISH: Final = (*_ENGLISH, ("əʊ", "Q"), ("oʊ", "Q"), ("eə", "ɛː"), ("iə", "ɪə"), ("ɚ", "ə"), ("e", "ɛ"), ("ɾ", "t"))
 
-_REPLACED: Final = {"en-US": _AMERICAN, "en-GB": _BRITISH}
+_SIBILANTS: Final = (("tɕ", "ʨ"), ("dʑ", "ʥ"), ("ʑ", "ʥ"), ("r", "ɾ"))
+_TONES: Final = (
+    *(("˨˩˦", "↓"), ("˧˩˧", "↓"), ("˨˩˩", "↓"), ("˥˩", "↘"), ("˥˧", "↘"), ("˧˥", "↗"), ("˨˩", "↓"), ("˥˥", "→")),
+    *(("˥", "→"), ("˦", "→"), ("˧", "→"), ("˨", "↓"), ("˩", "↓")),
+)
+_MANDARIN: Final = (("tʂ", "ꭧ"), ("ʈʂ", "ꭧ"), ("ʐ", "ɻ"), ("ɚ̯", "ɚ"), *_SIBILANTS, *_TONES, *_EVERYWHERE)
+
+_REPLACED: Final = {"en-US": _AMERICAN, "en-GB": _BRITISH, "ja": (*_SIBILANTS, *_EVERYWHERE), "zh": _MANDARIN}
 _PATTERNS: Final = {
     language: re.compile("|".join(re.escape(old) for old, _ in _REPLACED.get(language, _EVERYWHERE)))
-    for language in ESPEAK_VOICES
+    for language in (*ESPEAK_VOICES, "ja", "zh")
 }
 
 
@@ -107,8 +114,8 @@ def to_symbols(ipa: str, language: str) -> str:
     """Kokoro's symbols for phonemes of espeak-ng; what it has no symbol for is left out.
 
     Args:
-        ipa: Phonemes and punctuation, with stress marks.
-        language: One of :data:`ESPEAK_VOICES`.
+        ipa: Phonemes and punctuation, with stress marks; for Chinese with tones in the letters of Chao.
+        language: One of :data:`ESPEAK_VOICES`, ``ja`` or ``zh``.
     """
     replaced = dict(_REPLACED.get(language, _EVERYWHERE))
     # At each place the first of the list that fits: longer ones stand before their parts.

@@ -171,7 +171,7 @@ class _SourceWords:
     """Turns the words that an engine has spoken into those of the source.
 
     Several may be spoken for one that is written, as for $12.50. It is reported with the last of them: before, the
-    listener has not heard it.
+    listener has not heard it. A word of a script without spaces holds several groups, one a character.
     """
 
     def __init__(self, source: str, text: MappedText, offset_s: float) -> None:
@@ -179,7 +179,8 @@ class _SourceWords:
         self._groups = text.groups()
         self._next = 0
         self._offset_s = offset_s
-        self._start_s: float | None = None
+        self._begun: tuple[int, float] | None = None
+        """Where in the source, and when, the word began that is not complete."""
 
     def of(self, words: Sequence[SpokenWord]) -> tuple[SpokenWord, ...]:
         """The words of the source that are complete with these."""
@@ -187,17 +188,20 @@ class _SourceWords:
         for word in words:
             while self._next + 1 < len(self._groups) and self._groups[self._next + 1].start <= word.text_start:
                 self._next += 1
-                self._start_s = None
+                self._begun = None
+            if self._begun is None:
+                self._begun = self._groups[self._next].source_start, word.start_s
+            while self._next + 1 < len(self._groups) and self._groups[self._next + 1].start < word.text_end:
+                self._next += 1
             group = self._groups[self._next]
-            if self._start_s is None:
-                self._start_s = word.start_s
-            if word.text_start >= group.last_start:
+            if word.text_end > group.last_start:
+                source_start, start_s = self._begun
                 complete.append(
                     SpokenWord(
-                        self._source[group.source_start : group.source_end],
-                        group.source_start,
+                        self._source[source_start : group.source_end],
+                        source_start,
                         group.source_end,
-                        self._offset_s + self._start_s,
+                        self._offset_s + start_s,
                         self._offset_s + word.end_s,
                     )
                 )

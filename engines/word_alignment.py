@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -44,15 +44,22 @@ class _Word(Struct, frozen=True):
 
 
 class WordAligner:
-    """Hands the words of a text out to its sentences, in order. A word is what stands between white space.
+    """Hands the words of a text out to its sentences, in order.
 
     Args:
         text: What is spoken.
         phonemise: The phonemes of a word alone, given its first offset in the text and the one after its last.
+        spans: Where the words are, in order; else what stands between white space is a word.
     """
 
-    def __init__(self, text: str, phonemise: Callable[[int, int], Sequence[str]]) -> None:
-        self._matches = deque(re.finditer(r"\S+", text))
+    def __init__(
+        self,
+        text: str,
+        phonemise: Callable[[int, int], Sequence[str]],
+        spans: Iterable[tuple[int, int]] | None = None,
+    ) -> None:
+        self._text = text
+        self._spans = deque(spans if spans is not None else (match.span() for match in re.finditer(r"\S+", text)))
         self._phonemise = phonemise
         self._ahead: deque[_Word] = deque()
         """Words that were phonemised but not yet placed."""
@@ -79,10 +86,10 @@ class WordAligner:
     def _look_ahead(self, phonemes: int | None) -> None:
         """Phonemise words until there are so many phonemes, or to the end of the text."""
         known = sum(len(word.phonemes) for word in self._ahead)
-        while self._matches and (phonemes is None or known < phonemes):
-            match = self._matches.popleft()
-            sounds = [phoneme for phoneme in self._phonemise(*match.span()) if is_sound(phoneme)]
-            self._ahead.append(_Word(match[0], match.start(), match.end(), sounds))
+        while self._spans and (phonemes is None or known < phonemes):
+            start, end = self._spans.popleft()
+            sounds = [phoneme for phoneme in self._phonemise(start, end) if is_sound(phoneme)]
+            self._ahead.append(_Word(self._text[start:end], start, end, sounds))
             known += len(sounds)
 
 

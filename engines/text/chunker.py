@@ -18,7 +18,10 @@ MAX_CHUNK_CHARS: Final = 240
 SENTENCE_END: Final = frozenset(".!?…")
 WIDE_SENTENCE_END: Final = frozenset("。！？；")
 """Ends of sentences in scripts that put no space after them."""
+WIDE_CLAUSE_END: Final = frozenset("、，：；")
+"""The same of clauses."""
 CLOSERS: Final = frozenset("\"'”’)]}»")
+WIDE_CLOSERS: Final = frozenset("”’」』）】》〉")
 CLAUSE_END: Final = frozenset(",;:、，—–")
 ABBREVIATIONS: Final = frozenset(
     # English, German, Spanish, French, Portuguese, Italian; compared in lower case, without the last point
@@ -76,8 +79,10 @@ class TextChunker:
 def _next_cut(text: str, max_chars: int) -> int | None:
     """Where the first piece of ``text`` ends, or ``None`` while that cannot be known."""
     for index, char in enumerate(text[:max_chars]):
-        if char in WIDE_SENTENCE_END or char == "\n":
+        if char == "\n":
             end = index + 1
+        elif char in WIDE_SENTENCE_END:
+            end = _skip(text, index + 1, max_chars, WIDE_CLOSERS | WIDE_SENTENCE_END)
         elif char in SENTENCE_END and not _is_abbreviation(text, index):
             end = _skip(text, index + 1, max_chars, CLOSERS | SENTENCE_END)
             if end < len(text) and not text[end].isspace():
@@ -120,4 +125,6 @@ def _forced_cut(window: str) -> int:
     """A cut within ``window``: behind a clause in its second half, else at a space, else at its end."""
     spaces = [index for index in range(1, len(window)) if window[index].isspace() and window[:index].strip()]
     clauses = [index for index in spaces if window[index - 1] in CLAUSE_END and index > len(window) // 2]
+    clauses += [index for index in range(len(window) // 2, len(window)) if window[index] in WIDE_CLAUSE_END]
+    clauses.sort()
     return (clauses or spaces or [len(window) - 1])[-1] + 1

@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
-from engines.text.mapped import Edit
+from engines.text.mapped import UNSPACED, Edit
 from schemas.errors import ErrorCode, SpeechError
 from schemas.speech import LexiconEntry
 
@@ -16,6 +16,8 @@ _IPA: Final = re.compile(
     "ʰʱʲʷʼˈˌːˑ˞ˠˤⁿˡ‿|‖.\u0300-\u036f˥-˩ ]+"  # diacritics, stress, length, tone, boundaries
 )
 """The chart of the International Phonetic Association of 2020, whose letters are lower case."""
+_LETTER: Final = rf"[^\W{UNSPACED}]"
+"""What makes a word longer if it stands beside it: not in scripts without spaces."""
 
 
 class Lexicon:
@@ -36,13 +38,14 @@ class Lexicon:
         self._exact: dict[str, LexiconEntry] = {}
         self._folded: dict[str, LexiconEntry] = {}
         for entry in ordered:
-            words = " ".join(entry.word.split())
+            word = " ".join(entry.word.split())
             if entry.match_case:
-                self._exact.setdefault(words, entry)
+                self._exact.setdefault(word, entry)
             else:
-                self._folded.setdefault(words.casefold(), entry)
+                self._folded.setdefault(word.casefold(), entry)
         alternatives = (r"\s+".join(map(re.escape, entry.word.split())) for entry in ordered)
-        self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(alternatives)})(?!\w)", re.IGNORECASE) if entries else None
+        words = "|".join(alternatives)
+        self._pattern = re.compile(rf"(?<!{_LETTER})(?:{words})(?!{_LETTER})", re.IGNORECASE) if entries else None
 
     def edits(self, text: str) -> list[Edit]:
         """How the words of the lexicon in a text are to be said."""

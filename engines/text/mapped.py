@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Self
+from typing import Final, Self
 
 from msgspec import Struct
 
-_WORD = re.compile(r"\S+")
+UNSPACED: Final = "\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
+"""As in a set of a regular expression: what Chinese and Japanese are written with, without spaces between words."""
+_WORD: Final = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 
 class Edit(Struct, frozen=True):
@@ -76,7 +78,10 @@ class MappedText(Struct, frozen=True):
         return min(self.starts[start], before), max(self.ends[end - 1], after)
 
     def groups(self) -> list[WordGroup]:
-        """The words, between white space; those whose spans of the source overlap are together."""
+        """The words, between white space, and single characters of scripts without it.
+
+        Those whose spans of the source overlap are together.
+        """
         groups: list[WordGroup] = []
         for match in _WORD.finditer(self.text):
             source_start, source_end = self.source_of(match.start(), match.end())

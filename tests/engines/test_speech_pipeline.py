@@ -182,7 +182,7 @@ def test_a_cancelled_script_stops() -> None:
     assert raised.value.code is ErrorCode.CANCELLED
 
 
-@given(st.text(st.sampled_from("ab 1.$*_`#-|\n😀%k,m"), max_size=80))
+@given(st.text(st.sampled_from("ab 1.$*_`#-|\n😀%k,m你，"), max_size=80))
 def test_reported_words_are_the_texts_own_in_order(text: str) -> None:
     words = words_of(text)
     assert all(text[word.text_start : word.text_end] == word.text and word.text for word in words)

@@ -28,6 +28,8 @@ def chunks_of(*pushes: str, max_chars: int = MAX_CHUNK_CHARS) -> list[str]:
         ("Wait... what? No. I mean yes.", ["Wait... ", "what? ", "No. ", "I mean yes."]),
         ("one\ntwo\n\nthree", ["one\n", "two\n\n", "three"]),
         ("こんにちは。元気ですか？はい", ["こんにちは。", "元気ですか？", "はい"]),
+        ("“你好！”他说。什么？！好", ["“你好！”", "他说。", "什么？！", "好"]),
+        ("「はい。」と言った。", ["「はい。」", "と言った。"]),
         ("Visit example.com today", ["Visit example.com today"]),
         ("", []),
     ],
@@ -54,6 +56,7 @@ def test_a_text_without_an_end_is_cut_behind_a_clause() -> None:
     text = "word " * 8 + "clause, " + "word " * 8
     first, *_ = chunks_of(text, max_chars=60)
     assert first.endswith("clause, ")
+    assert chunks_of("你" * 20 + "，" + "好" * 30, max_chars=30) == ["你" * 20 + "，", "好" * 30]
 
 
 def test_a_text_without_clauses_is_cut_at_a_space() -> None:

@@ -17,6 +17,11 @@ def test_words_are_found_whole_and_in_any_case() -> None:
     assert found == [Edit(0, 3, "sequel"), Edit(15, 18, "sequel")]
 
 
+def test_words_are_found_among_others_in_scripts_without_spaces() -> None:
+    entries = (LexiconEntry(word="重庆", say="崇庆"), LexiconEntry(word="nginx", say="engine x"))
+    assert [edit.start for edit in Lexicon(entries).edits("我在重庆用nginx吗")] == [2, 5]
+
+
 def test_a_longer_phrase_goes_before_its_words() -> None:
     entries = (LexiconEntry(word="York", say="york"), LexiconEntry(word="New York", say="the city"))
     assert [edit.text for edit in Lexicon(entries).edits("New\n York, York")] == ["the city", "york"]
