@@ -35,7 +35,8 @@ class VoiceBook:
 
     OpenAI's names are dealt out in turn, in the order of :data:`OPENAI_VOICES`, to the voices that speak the default
     voice's language: a client that asks for ``alloy`` expects its own language. A name that is the id or alias of an
-    installed voice already stays with that.
+    installed voice already stays with that, and one that the default's model calls a voice by (Kokoro has an ``alloy``)
+    reaches that voice.
 
     Args:
         voices: The installed ones; the first is the default.
@@ -103,7 +104,12 @@ def _with_openai_names(voices: Sequence[Voice]) -> tuple[Voice, ...]:
     language = _primary(voices[0])
     speakers = [voice.id for voice in voices if _primary(voice) == language]
     taken = {name for voice in voices for name in (voice.id, *voice.aliases)}
-    dealt = {name: speakers[turn % len(speakers)] for turn, name in enumerate(OPENAI_VOICES) if name not in taken}
+    named = {voice.name: voice.id for voice in voices if voice.model == voices[0].model and voice.id in speakers}
+    dealt = {
+        name: named.get(name) or speakers[turn % len(speakers)]
+        for turn, name in enumerate(OPENAI_VOICES)
+        if name not in taken
+    }
     return tuple(
         structs.replace(voice, aliases=(*voice.aliases, *(name for name, owner in dealt.items() if owner == voice.id)))
         for voice in voices

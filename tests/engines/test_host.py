@@ -227,6 +227,23 @@ async def test_the_default_voice_is_first_and_openai_names_reach_the_voices_of_i
         assert host.voices()[0].aliases[0] == "alloy"
 
 
+async def test_an_openai_name_reaches_the_voice_that_the_defaults_model_calls_so() -> None:
+    def voice(name: str, model: str = "kokoro", language: str = "en-US") -> Voice:
+        return Voice(f"{model}_{name}", model, language, 24_000, name=name)
+
+    voices = (voice("heart"), voice("echo"), voice("nova", language="fr"), voice("onyx", model="other"))
+    engines = fake_engines()
+    engines["fake-tts"] = structs.replace(engines["fake-tts"], voices=voices)
+    async with host_of(engines) as host:
+        assert host.voice("echo").id == "kokoro_echo"
+        assert {host.voice(name).id for name in ("alloy", "ash", "ballad")} == {
+            "kokoro_heart",
+            "kokoro_echo",
+            "other_onyx",
+        }
+        assert host.voice("nova").id == "kokoro_heart"
+
+
 async def test_an_unknown_voice_is_answered_with_those_there_are() -> None:
     async with host_of(fake_engines()) as host:
         with pytest.raises(SpeechError, match=r"no voice 'nobody'\. There is: fake-alto, fake-bass") as raised:
