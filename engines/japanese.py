@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from threading import Lock
 from typing import Any, Final
 
 from engines.unspaced import Reading
@@ -85,15 +84,13 @@ class JapaneseReader:
 
     def __init__(self) -> None:
         self._openjtalk = import_openjtalk()
-        self._lock = Lock()
 
     def __call__(self, text: str) -> list[Reading]:
         """The words that have a sound, in order."""
         words: list[Reading] = []
         was_number = False
         # Its second opinion, by Sudachi, takes 80 MB and changed nothing in the sentences tried.
-        with self._lock:
-            morphemes = self._openjtalk.g2p_mapping(_UNREADABLE.sub(" ", text), use_sudachi_kanji_yomi=False)
+        morphemes = self._openjtalk.g2p_mapping(_UNREADABLE.sub(" ", text), use_sudachi_kanji_yomi=False)
         for morpheme in morphemes:
             symbols = to_symbols(morpheme["pron"]) if morpheme["mora_count"] else ""
             is_number = morpheme["pos_group1"] == "数"
