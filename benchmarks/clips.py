@@ -104,7 +104,7 @@ def hush_after(clip: Clip, duration_s: float) -> bytes:
     pieces = clip.samples[: len(clip.samples) // _QUIET_SAMPLES * _QUIET_SAMPLES].reshape(-1, _QUIET_SAMPLES)
     tone = np.frombuffer(hush(duration_s), np.int16).astype(np.float32) / 32_768
     level = float(np.sqrt((pieces**2).mean(axis=1)).min()) / float(np.sqrt((tone**2).mean()))
-    return pcm16_from_float(tone * np.float32(min(1.0, level)))
+    return pcm16_from_float((tone * min(1.0, level)).astype(np.float32))
 
 
 def hush(duration_s: float) -> bytes:
