@@ -6,7 +6,7 @@ options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url
 compile() { uv pip compile pyproject.toml "${options[@]}" "$@"; }
 compile --extra piper --group build --output-file requirements.lock
 compile --extra piper --extra bench --group build --constraint requirements.lock --output-file requirements-bench.lock
-compile --extra piper --extra kokoro-ja --extra kokoro-zh --extra bench --group build --group dev \
+compile --extra piper --extra kokoro-ja --extra kokoro-zh --extra bench --extra evals --extra otel --group build --group dev \
   --constraint requirements-bench.lock --output-file requirements-dev.lock
 
 # The environment of `make test-coqui`, where torch is a CPU build: for x86-64 Linux and Python 3.11 only.

@@ -62,8 +62,12 @@ def test_every_declared_dependency_is_locked(root: Path, pyproject: dict[str, An
     project, groups = pyproject["project"], pyproject["dependency-groups"]
     runtime = [*project["dependencies"], *project["optional-dependencies"]["piper"], *groups["build"]]
     bench = [*runtime, *project["optional-dependencies"]["bench"]]
-    asian = [*project["optional-dependencies"]["kokoro-ja"], *project["optional-dependencies"]["kokoro-zh"]]
-    for name, declared in zip(LOCKS, (runtime, bench, [*bench, *asian, *groups["dev"]]), strict=True):
+    extras = [
+        declared
+        for extra in ("kokoro-ja", "kokoro-zh", "evals", "otel")
+        for declared in project["optional-dependencies"][extra]
+    ]
+    for name, declared in zip(LOCKS, (runtime, bench, [*bench, *extras, *groups["dev"]]), strict=True):
         locked = entries(root / name)
         for requirement in map(Requirement, declared):
             version = locked[canonicalize_name(requirement.name)].split()[0]
