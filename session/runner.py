@@ -41,7 +41,7 @@ from session.limits import SessionLimits
 from session.log import EventLog
 from session.recognition import RecognitionCounts, TurnRecognizer
 from session.speaking import Speaker
-from session.turn import TurnState, UserState, ms_of_samples, samples_of_ms, step
+from session.turn import step
 from session.turn_actions import (
     AwaitFinalPosition,
     BumpEpoch,
@@ -72,6 +72,7 @@ from session.turn_events import (
     TurnEvent,
     VadFrame,
 )
+from session.turn_state import TurnState, UserState, ms_of_samples, samples_of_ms
 from session.voice_activity import VoiceActivity
 
 logger = structlog.get_logger("antiphon.session")

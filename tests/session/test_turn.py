@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnSettings
-from session.turn import AgentState, TurnState, UserState, samples_of_ms, step
+from session.turn import step
 from session.turn_actions import (
     AwaitFinalPosition,
     BumpEpoch,
@@ -40,6 +40,7 @@ from session.turn_events import (
     TurnEvent,
     VadFrame,
 )
+from session.turn_state import AgentState, TurnState, UserState, samples_of_ms
 
 SETTINGS = TurnSettings()
 VOICE, SILENCE, BETWEEN = 0.9, 0.05, 0.42
