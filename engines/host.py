@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from copy import copy
 from functools import partial
 from itertools import accumulate, pairwise
 from types import TracebackType
@@ -23,6 +24,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TurnDetector, Vad, VadState
+from engines.caller import Caller, Unlimited
 from engines.memory import give_back_freed_memory
 from engines.names import quoted, some
 from engines.prompt_cache import Prompt, PromptCache, PromptCacheStats
@@ -30,6 +32,7 @@ from engines.scheduler import Priority, SchedulerStats, Terms
 from engines.slots import EngineSlots
 from engines.spec import EngineSpec, HostSettings
 from engines.speech_pipeline import Script, speak
+from engines.voicebook import VoiceBook
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind, ModelStatus
@@ -70,6 +73,7 @@ class EngineHost:
         self._tasks = anyio.create_task_group()
         self._slots = EngineSlots(engines, settings, self._tasks, clock)
         self._prompts = PromptCache(settings.prompt_cache_bytes)
+        self._caller = Caller()
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._tasks)
@@ -93,6 +97,21 @@ class EngineHost:
         self._tasks.cancel_scope.cancel()
         return await self._stack.__aexit__(kind, error, trace)
 
+    def on_behalf_of(self, caller: Caller) -> Self:
+        """The same engines, working for that caller: their share, their allowance. Not to be entered."""
+        bound = copy(self)
+        bound._caller = caller  # noqa: SLF001  of the same class
+        return bound
+
+    def prepaid(self, audio_s: float) -> Self:
+        """The same engines, for the pieces of what the caller is charged for here and now, as a whole.
+
+        Raises:
+            SpeechError: ``quota_exceeded``.
+        """
+        self._caller.allowance.take(audio_s)
+        return self.on_behalf_of(replace(self._caller, allowance=Unlimited()))
+
     async def transcribe(
         self,
         samples: Samples,
@@ -108,14 +127,15 @@ class EngineHost:
         Without a ``priority``, audio as short as a turn goes first and longer audio last: it is a file.
 
         Raises:
-            SpeechError: ``unknown_model``, ``model_not_installed``, ``unsupported_language``, ``overloaded``,
-                ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or what loading raised.
+            SpeechError: ``unknown_model``, ``model_not_installed``, ``unsupported_language``, ``quota_exceeded``,
+                ``overloaded``, ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or what loading raised.
         """
         slot = self._slots.find(ModelKind.ASR, model)
+        self._caller.allowance.take(len(samples) / SESSION_RATE_HZ)
         async with slot.using(deadline_s) as engine:
             asr = cast("Asr", engine)
             job = _asr_job(asr, samples, options)
-            terms = _asr_terms(samples, priority, owner, deadline_s, bucket=asr.bucket(job))
+            terms = self._asr_terms(samples, priority, owner, deadline_s, bucket=asr.bucket(job))
             return await slot.scheduler.run(asr.transcribe, job, terms, job.cancellation)
 
     @asynccontextmanager
@@ -137,6 +157,7 @@ class EngineHost:
             SpeechError: On entering or while iterating, as :meth:`transcribe`.
         """
         slot = self._slots.find(ModelKind.ASR, model)
+        self._caller.allowance.take(len(samples) / SESSION_RATE_HZ)
         async with slot.using(deadline_s) as engine:
             asr = cast("Asr", engine)
             job = _asr_job(asr, samples, options)
@@ -147,7 +168,7 @@ class EngineHost:
                     raise result
                 emit(result)
 
-            terms = _asr_terms(samples, priority, owner, deadline_s)
+            terms = self._asr_terms(samples, priority, owner, deadline_s)
             async with slot.scheduler.listen(transcribe, terms, job.cancellation) as results:
                 yield results
 
@@ -165,9 +186,10 @@ class EngineHost:
             SpeechError: As :meth:`transcribe`.
         """
         slot = self._slots.find(ModelKind.ASR, model)
+        self._caller.allowance.take(min(len(samples) / SESSION_RATE_HZ, _TURN_MAX_S))  # it hears no more
         async with slot.using(deadline_s) as engine:
             asr = cast("Asr", engine)
-            terms = _asr_terms(samples, Priority.FINAL, owner, deadline_s, bucket="language")
+            terms = self._asr_terms(samples, Priority.FINAL, owner, deadline_s, bucket="language")
             return await slot.scheduler.run(asr.detect_language, samples, terms, Cancellation())
 
     @asynccontextmanager
@@ -188,22 +210,24 @@ class EngineHost:
 
         Raises:
             SpeechError: On entering or while iterating: ``unknown_voice``, ``invalid_request`` for SSML or a lexicon,
-                ``model_not_installed``, ``overloaded``, ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or
-                what loading raised.
+                ``model_not_installed``, ``quota_exceeded``, ``overloaded``, ``deadline_exceeded``, ``shutting_down``,
+                ``engine_failed`` or what loading raised.
         """
         chosen = self.voice(voice)
+        self._caller.allowance.take(0.0)
         slot = self._slots.of_voice(chosen.id)
         options = options or SpeechOptions()
         read = partial(Script, text, chosen.language, options)
         script = await to_thread.run_sync(read) if options.ssml else read()  # a document is read as a whole
         prompt = Prompt(chosen, text, script.options)
-        if (kept := self._prompts.get(prompt)) is not None:
-            async with aclosing(_again(kept)) as chunks:
+        if (kept := None if chosen.cloned else self._prompts.get(prompt)) is not None:
+            async with aclosing(self._spent(_again(kept))) as chunks:
                 yield chunks
             return
         cancellation = Cancellation()
         terms = Terms(
             priority=priority,
+            tenant=self._caller.tenant,
             owner=owner,
             audio_s=len(text) / (_SPOKEN_CHARS_PER_S * script.options.speed),
             deadline_s=deadline_s,
@@ -214,9 +238,14 @@ class EngineHost:
                 slot.scheduler.stream(
                     lambda: speak(tts, script, chosen, cancellation), terms, cancellation, item_s=_duration_s
                 ) as made,
-                aclosing(self._prompts.keeping(prompt, made)) as chunks,
+                aclosing(self._spent(made if chosen.cloned else self._prompts.keeping(prompt, made))) as chunks,
             ):
                 yield chunks
+
+    async def _spent(self, chunks: AsyncIterator[SpeechChunk]) -> AsyncGenerator[SpeechChunk]:
+        async for chunk in chunks:
+            self._caller.allowance.spend(_duration_s(chunk))
+            yield chunk
 
     def vad_initial_state(self) -> VadState:
         """The state of a stream that has heard nothing.
@@ -261,12 +290,17 @@ class EngineHost:
             return None
         async with slot.using(None) as engine:
             detector = cast("TurnDetector", engine)
-            terms = Terms(owner=owner, audio_s=len(samples) / SESSION_RATE_HZ, bucket="turn")
+            audio_s = len(samples) / SESSION_RATE_HZ
+            terms = Terms(tenant=self._caller.tenant, owner=owner, audio_s=audio_s, bucket="turn")
             return await slot.scheduler.run(detector.score, samples, terms, Cancellation())
+
+    @property
+    def _voices(self) -> VoiceBook:
+        return self._slots.voices.of(self._caller.tenant)
 
     def voices(self) -> tuple[Voice, ...]:
         """What can be asked for, the default first."""
-        return self._slots.voices.voices
+        return self._voices.voices
 
     def voice(self, id_or_alias: str | None) -> Voice:
         """The voice of that id or alias; of ``None``, the default.
@@ -274,7 +308,7 @@ class EngineHost:
         Raises:
             SpeechError: ``unknown_voice``, or ``model_not_installed`` if there is no voice at all.
         """
-        return self._slots.voices[id_or_alias]
+        return self._voices[id_or_alias]
 
     def models(self) -> tuple[ModelStatus, ...]:
         """Every model this server knows, in the order of the catalog."""
@@ -318,6 +352,27 @@ class EngineHost:
             )
         await slot.free()
 
+    def _asr_terms(
+        self,
+        samples: Samples,
+        priority: Priority | None,
+        owner: str | None,
+        deadline_s: float | None,
+        *,
+        bucket: Hashable | None = None,
+    ) -> Terms:
+        audio_s = len(samples) / SESSION_RATE_HZ
+        if priority is None:
+            priority = Priority.FINAL if audio_s <= _TURN_MAX_S else Priority.BACKGROUND
+        return Terms(
+            priority=priority,
+            tenant=self._caller.tenant,
+            owner=owner,
+            audio_s=audio_s,
+            bucket=bucket,
+            deadline_s=deadline_s,
+        )
+
     async def _give_back_memory(self) -> None:
         """When recognition and synthesis have come to rest after some work."""
         slots = [slot for slot in self._slots if slot.spec.kind in {ModelKind.ASR, ModelKind.TTS}]
@@ -355,20 +410,6 @@ def _score_frames(vad: Vad, jobs: Sequence[_Frames]) -> list[tuple[NDArray[np.fl
     scores, states = vad.score(np.concatenate([frames for frames, _ in jobs]), states)
     ends = list(accumulate(len(states) for _, states in jobs))
     return [(scores[start:end], states[start:end]) for start, end in pairwise([0, *ends])]
-
-
-def _asr_terms(
-    samples: Samples,
-    priority: Priority | None,
-    owner: str | None,
-    deadline_s: float | None,
-    *,
-    bucket: Hashable | None = None,
-) -> Terms:
-    audio_s = len(samples) / SESSION_RATE_HZ
-    if priority is None:
-        priority = Priority.FINAL if audio_s <= _TURN_MAX_S else Priority.BACKGROUND
-    return Terms(priority=priority, owner=owner, audio_s=audio_s, bucket=bucket, deadline_s=deadline_s)
 
 
 def _asr_job(asr: Asr, samples: Samples, options: AsrOptions) -> AsrJob:

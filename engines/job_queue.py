@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import IntEnum
 from typing import Final
 
@@ -15,6 +15,10 @@ _MAX_ACCOUNTS: Final = 256
 """With more owners, what those who do not wait have had is forgotten."""
 _MIN_AUDIO_S: Final = 0.01
 """Work without a length is not for nothing."""
+
+
+Share = tuple[Hashable, ...]
+"""A share of an engine: all but its last part say among whom it is one."""
 
 
 class Priority(IntEnum):
@@ -34,8 +38,10 @@ class Terms(Struct, frozen=True, kw_only=True):
     """On what terms a job waits."""
 
     priority: Priority = Priority.FINAL
+    tenant: str | None = None
+    """Whose owner's it is: within a priority, tenants get equal shares of audio."""
     owner: str | None = None
-    """Whose it is: within a priority, owners get equal shares of audio. Jobs of nobody share one share."""
+    """Whose it is: of what a tenant gets, its owners get equal shares. Jobs of nobody share one share."""
     audio_s: float = 1.0
     """What it costs: seconds of audio that go in or come out."""
     bucket: Hashable | None = None
@@ -70,9 +76,9 @@ class JobQueue:
     """Jobs by urgency, within bounds.
 
     Order: what only frees memory; then by priority. Within one priority: streams whose listeners are about to run dry,
-    soonest first; then jobs that have not begun, by start-time fair queueing over their owners (Goyal, Vin and Cheng
-    1996), so that an owner with a hundred jobs delays an owner with one by no more than a job; then streams that are
-    ahead of their listeners.
+    soonest first; then jobs that have not begun, by start-time fair queueing over their tenants, and within a tenant
+    over its owners (Goyal, Vin and Cheng 1996), so that who has a hundred jobs delays who has one by no more than a
+    job; then streams that are ahead of their listeners.
 
     Args:
         max_jobs: How many jobs that have not begun may wait.
@@ -86,8 +92,8 @@ class JobQueue:
         self._new = dict.fromkeys(Priority, 0)
         self.audio_s = 0.0
         """Of jobs that have not begun."""
-        self._served_s: dict[tuple[Priority, str | None], float] = {}
-        self._virtual_s: dict[Priority, float] = {}
+        self._served_s: dict[Share, float] = {}
+        self._virtual_s: dict[Share, float] = {}
 
     @property
     def owners(self) -> int:
@@ -153,40 +159,65 @@ class JobQueue:
     def _charge(self, job: Waiting) -> None:
         if not job.is_new:
             return
-        priority, owner = job.terms.priority, job.terms.owner
-        if not self._new[priority]:
+        terms = job.terms
+        if not self._new[terms.priority]:
             # Nobody waits, so nobody is owed anything.
-            self._virtual_s.pop(priority, None)
-            self._served_s = {key: served_s for key, served_s in self._served_s.items() if key[0] is not priority}
+            self._forget(lambda share: share[0] is not terms.priority)
             return
-        now_virtual_s = self._virtual_s.get(priority, 0.0)
-        start_s = max(now_virtual_s, self._served_s.get((priority, owner), 0.0))
-        self._virtual_s[priority] = start_s
-        self._served_s[priority, owner] = start_s + max(job.terms.audio_s, _MIN_AUDIO_S)
+        for share in (_of_tenant(terms), _of_owner(terms)):
+            start_s = self._start_s(share)
+            self._virtual_s[share[:-1]] = start_s
+            self._served_s[share] = start_s + max(terms.audio_s, _MIN_AUDIO_S)
         if len(self._served_s) > _MAX_ACCOUNTS:
-            waiting = {(job.terms.priority, job.terms.owner) for job in self._jobs}
-            self._served_s = {key: served_s for key, served_s in self._served_s.items() if key in waiting}
+            waiting = {share for job in self._jobs for share in (_of_tenant(job.terms), _of_owner(job.terms))}
+            groups = {share[:-1] for share in waiting}
+            self._forget(lambda share: share in waiting or share in groups)
+
+    def _forget(self, is_kept: Callable[[Share], bool]) -> None:
+        self._served_s = {share: served_s for share, served_s in self._served_s.items() if is_kept(share)}
+        self._virtual_s = {group: virtual_s for group, virtual_s in self._virtual_s.items() if is_kept(group)}
+
+    def _start_s(self, share: Share) -> float:
+        """When, in the virtual time of those it shares with, the next job of this share begins."""
+        return max(self._virtual_s.get(share[:-1], 0.0), self._served_s.get(share, 0.0))
 
     def _by_urgency(self, now_s: float) -> list[Waiting]:
         if len(self._jobs) == 1:
             return list(self._jobs)
         ranked: list[tuple[tuple[int, int, float], int, Waiting]] = []
-        ends_s: dict[tuple[Priority, str | None], float] = {}
         for job in self._jobs:
-            terms = job.terms
             if job.is_closing:
-                rank = (-1, 0, 0.0)
+                ranked.append(((-1, 0, 0.0), job.order, job))
             elif job.due_s is not None:
-                rank = (terms.priority, 0 if job.due_s <= now_s + _DRY_MARGIN_S else 2, job.due_s)
-            else:
-                key = (terms.priority, terms.owner)
-                if (start_s := ends_s.get(key)) is None:
-                    start_s = max(self._virtual_s.get(terms.priority, 0.0), self._served_s.get(key, 0.0))
-                ends_s[key] = start_s + max(terms.audio_s, _MIN_AUDIO_S)
-                rank = (terms.priority, 1, start_s)
-            ranked.append((rank, job.order, job))
+                is_dry = job.due_s <= now_s + _DRY_MARGIN_S
+                ranked.append(((job.terms.priority, 0 if is_dry else 2, job.due_s), job.order, job))
+        new = self._by_share([job for job in self._jobs if job.is_new], _of_owner)
+        # The owners of a tenant have settled who of them is next; now the tenants do.
+        new = self._by_share([job for _, _, job in sorted(new)], _of_tenant)
+        ranked += [((job.terms.priority, 1, start_s), order, job) for start_s, order, job in new]
         ranked.sort()
         return [job for _, _, job in ranked]
+
+    def _by_share(
+        self, jobs: Iterable[Waiting], share_of: Callable[[Terms], Share]
+    ) -> list[tuple[float, int, Waiting]]:
+        """When in virtual time each job begins, if those of a share come one after the other, as they are given."""
+        ends_s: dict[Share, float] = {}
+        starts: list[tuple[float, int, Waiting]] = []
+        for job in jobs:
+            share = share_of(job.terms)
+            start_s = ends_s[share] if share in ends_s else self._start_s(share)
+            ends_s[share] = start_s + max(job.terms.audio_s, _MIN_AUDIO_S)
+            starts.append((start_s, job.order, job))
+        return starts
+
+
+def _of_tenant(terms: Terms) -> Share:
+    return terms.priority, terms.tenant
+
+
+def _of_owner(terms: Terms) -> Share:
+    return terms.priority, terms.tenant, terms.owner
 
 
 def _kind(job: Waiting) -> tuple[Priority, Hashable]:

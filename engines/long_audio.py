@@ -75,9 +75,10 @@ async def transcribe_file(
         async with host.transcribe_stream(samples, options, model=model, deadline_s=deadline_s) as results:
             yield _with_progress(results)
         return
+    prepaid = host.prepaid(len(samples) / SESSION_RATE_HZ)
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        recording = _Recording(host, samples, options, model, deadline_s)
+        recording = _Recording(prepaid, samples, options, model, deadline_s)
         try:
             async with aclosing(recording.results(tasks)) as results:
                 yield results

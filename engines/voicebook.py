@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Final
 
 from msgspec import structs
@@ -58,6 +59,14 @@ class VoiceBook:
         self.voices = _with_openai_names(ordered)
         """The default first."""
 
+    def of(self, tenant: str | None) -> VoiceBook:
+        """What a tenant may speak with; ``None`` sees everything."""
+        if tenant is None or all(voice.tenant is None for voice in self.voices):
+            return self
+        book = copy(self)
+        book.voices = tuple(voice for voice in self.voices if voice.tenant in {None, tenant})
+        return book
+
     def __getitem__(self, id_or_alias: str | None) -> Voice:
         """The voice of that id or alias, or mixed of some; of ``None``, the default.
 
@@ -102,7 +111,7 @@ def _with_openai_names(voices: Sequence[Voice]) -> tuple[Voice, ...]:
     if not voices:
         return ()
     language = _primary(voices[0])
-    speakers = [voice.id for voice in voices if _primary(voice) == language]
+    speakers = [voice.id for voice in voices if _primary(voice) == language and voice.tenant is None] or [voices[0].id]
     taken = {name for voice in voices for name in (voice.id, *voice.aliases)}
     named = {voice.name: voice.id for voice in voices if voice.model == voices[0].model and voice.id in speakers}
     dealt = {

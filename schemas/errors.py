@@ -26,6 +26,11 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     FORBIDDEN = "forbidden"
+    # Who asks, and how much
+    UNAUTHENTICATED = "unauthenticated"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     # Audio
     EMPTY_AUDIO = "empty_audio"
     NO_AUDIO = "no_audio"
@@ -81,6 +86,10 @@ ERRORS: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.NOT_FOUND: ErrorSpec(404),
     ErrorCode.METHOD_NOT_ALLOWED: ErrorSpec(405),
     ErrorCode.FORBIDDEN: ErrorSpec(403),
+    ErrorCode.UNAUTHENTICATED: ErrorSpec(401),
+    ErrorCode.INSUFFICIENT_SCOPE: ErrorSpec(403),
+    ErrorCode.QUOTA_EXCEEDED: ErrorSpec(429, retryable=True),
+    ErrorCode.IDEMPOTENCY_MISMATCH: ErrorSpec(422),
     ErrorCode.EMPTY_AUDIO: ErrorSpec(400),
     ErrorCode.NO_AUDIO: ErrorSpec(422),
     ErrorCode.INVALID_AUDIO: ErrorSpec(422),

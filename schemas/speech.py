@@ -30,6 +30,10 @@ class Voice(Struct, frozen=True):
     """Other names that reach this voice, such as OpenAI's ``alloy``."""
     can_be_mixed: bool = False
     """Whether it may be part of a mix with others of its model, as in ``af_heart:0.7+bf_emma:0.3``."""
+    cloned: bool = False
+    """Whether it is that of a person, who has consented and may take that back: what it says is not kept."""
+    tenant: str | None = None
+    """Who alone may speak with it; ``None`` is everyone."""
 
 
 def is_speakable(text: str) -> bool:

@@ -25,8 +25,10 @@ class Queue:
         owner: str | None = None,
         audio_s: float = 1.0,
         bucket: Hashable | None = None,
+        tenant: str | None = None,
     ) -> Waiting:
-        job = Waiting(Terms(priority=priority, owner=owner, audio_s=audio_s, bucket=bucket), self._arrivals)
+        terms = Terms(priority=priority, tenant=tenant, owner=owner, audio_s=audio_s, bucket=bucket)
+        job = Waiting(terms, self._arrivals)
         self._arrivals += 1
         self.jobs.add(job)
         return job
@@ -47,6 +49,32 @@ class Queue:
 @pytest.fixture
 def queue() -> Queue:
     return Queue()
+
+
+def test_tenants_take_turns_however_many_owners_they_have(queue: Queue) -> None:
+    for owner in "abcdef":
+        queue.add(tenant="crowd", owner=owner)
+    for _ in range(3):
+        queue.add(tenant="one", owner="z")
+    assert queue.owners() == "azbzczdef"
+
+
+def test_the_owners_of_a_tenant_take_turns_in_its_share(queue: Queue) -> None:
+    for owner in "aaab":
+        queue.add(tenant="first", owner=owner)
+    for _ in range(4):
+        queue.add(tenant="second", owner="z")
+    assert queue.owners() == "azbzazaz"
+
+
+def test_a_tenant_is_not_owed_what_it_did_not_want(queue: Queue) -> None:
+    for _ in range(4):
+        queue.add(tenant="first", owner="a")
+    assert [queue.take()[0].terms.owner for _ in range(3)] == ["a", "a", "a"]
+    for owner in "bb":
+        queue.add(tenant="second", owner=owner)
+    queue.add(tenant="first", owner="a")
+    assert queue.owners() == "baba"
 
 
 def test_owners_take_turns(queue: Queue) -> None:
