@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from engines.base import Lanes, TtsJob
-from engines.coqui.cloned_voices import REFERENCE_RATE_HZ, read_reference, read_voices, voices_dir
+from engines.coqui.cloned_voices import REFERENCE_RATE_HZ, check_consent, read_reference, read_voices, voices_dir
 from engines.coqui.torch_runtime import import_extra, pick_device
 from schemas.errors import ErrorCode, SpeechError
 from schemas.speech import SpeechChunk, is_speakable
@@ -114,6 +114,11 @@ class XttsTts:
 
     def _condition(self, voice_id: str) -> tuple[Any, Any]:
         """What the model knows of a voice: conditioning latents and speaker embedding."""
+        try:
+            check_consent(self._voices_dir, voice_id)
+        except SpeechError:
+            self._latents.pop(voice_id, None)  # what was made of their recording goes with it
+            raise
         if voice_id in self._latents:
             self._latents.move_to_end(voice_id)
             return self._latents[voice_id]

@@ -12,7 +12,7 @@ from rich_click import RichGroup
 
 from engines.codec.audio_file import decode_file
 from engines.codec.container import sniff
-from engines.coqui.cloned_voices import REFERENCE_RATE_HZ, Consent, add_voice, read_voices, remove_voice
+from engines.coqui.cloned_voices import REFERENCE_RATE_HZ, Consent, add_voice, read_voices, remove_voice, revoke_consent
 from engines.models.store import default_root
 from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
@@ -39,6 +39,7 @@ def voices(context: click.Context, models_dir: Path) -> None:
       antiphon voices add ada --from ada.wav --language en --given-by "Ada King" --scope "our phone menu"
           --statement "I agree that my voice is cloned for the phone menu."
       antiphon voices list
+      antiphon voices revoke ada
       antiphon voices rm ada
     """  # noqa: D301 - the character \b keeps click from joining lines
     context.obj = models_dir / "voices"
@@ -57,8 +58,19 @@ def voices(context: click.Context, models_dir: Path) -> None:
 @click.option("--given-by", required=True, help="Whose voice it is.")
 @click.option("--statement", required=True, help="What they agreed to, in their words.")
 @click.option("--scope", required=True, help="What the voice may be used for.")
+@click.option("--tenant", help="Whose keys and tokens alone may speak with it.  [default: everyone]")
 @click.pass_obj
-def add(folder: Path, name: str, *, recording: Path, language: str, given_by: str, statement: str, scope: str) -> None:
+def add(
+    folder: Path,
+    name: str,
+    *,
+    recording: Path,
+    language: str,
+    given_by: str,
+    statement: str,
+    scope: str,
+    tenant: str | None,
+) -> None:
     """Add a voice, with the consent of whom it is of."""
     consent = Consent(
         given_by=given_by,
@@ -66,6 +78,7 @@ def add(folder: Path, name: str, *, recording: Path, language: str, given_by: st
         statement=statement,
         scope=scope,
         language=language,
+        tenant=tenant,
     )
     add_voice(folder, name, _decoded(recording), consent)
     click.echo(f"{name} added, with the consent of {given_by}")
@@ -77,6 +90,15 @@ def list_voices(folder: Path) -> None:
     """Show the voices that may be spoken with."""
     for voice in read_voices(folder, model="", sample_rate_hz=0):
         click.echo(f"{voice.id}  {voice.language}")
+
+
+@voices.command()
+@click.argument("name")
+@click.pass_obj
+def revoke(folder: Path, name: str) -> None:
+    """Take back the consent to a voice: its recording is erased, and it is spoken no more."""
+    revoke_consent(folder, name)
+    click.echo(f"the consent to {name} is revoked, and the recording erased")
 
 
 @voices.command()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from engines.coqui.cloned_voices import (
     read_reference,
     read_voices,
     remove_voice,
+    revoke_consent,
 )
 from schemas.errors import ErrorCode, SpeechError
 
@@ -26,6 +28,11 @@ CONSENT = Consent(
 def folder(tmp_path: Path) -> Path:
     add_voice(tmp_path / "voices", "ada", SAMPLES, CONSENT)
     return tmp_path / "voices"
+
+
+def deeds(folder: Path) -> list[tuple[str, str, str]]:
+    lines = [json.loads(line) for line in (folder / "audit.jsonl").read_text("utf-8").splitlines()]
+    return [(line["deed"], line["voice"], line["given_by"]) for line in lines]
 
 
 def code_of(folder: Path, name: str = "ada") -> ErrorCode:
@@ -85,12 +92,31 @@ def test_what_cannot_be_a_voice_is_not_kept(folder: Path, name: str, seconds: in
     with pytest.raises(SpeechError) as raised:
         add_voice(folder, name, SAMPLES[: seconds * REFERENCE_RATE_HZ], CONSENT)
     assert raised.value.code is code
-    assert [path.name for path in folder.iterdir()] == ["ada"]
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["ada"]
 
 
-def test_a_voice_that_is_deleted_leaves_nothing(folder: Path) -> None:
+def test_a_voice_that_is_deleted_leaves_nothing_but_that_it_was(folder: Path) -> None:
     assert remove_voice(folder, "ada")
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["audit.jsonl"]
+    assert deeds(folder) == [("added", "ada", "Ada King"), ("deleted", "ada", "Ada King")]
+
+
+def test_a_consent_that_is_taken_back_takes_the_recording_with_it(folder: Path) -> None:
+    revoke_consent(folder, "ada")
+    assert code_of(folder) is ErrorCode.CONSENT_REQUIRED
+    assert read_voices(folder, model="xtts-v2", sample_rate_hz=24_000) == ()
+    assert [path.name for path in (folder / "ada").iterdir()] == ["consent.json"]
+    assert deeds(folder) == [("added", "ada", "Ada King"), ("revoked", "ada", "Ada King")]
+    with pytest.raises(SpeechError) as raised:
+        revoke_consent(folder, "ada")
+    assert raised.value.code is ErrorCode.CONSENT_REQUIRED
+
+
+def test_a_voice_can_be_one_tenants_alone(folder: Path) -> None:
+    add_voice(folder, "bob", SAMPLES, msgspec.structs.replace(CONSENT, tenant="acme"))
+    ada, bob = read_voices(folder, model="xtts-v2", sample_rate_hz=24_000)
+    assert (ada.tenant, bob.tenant) == (None, "acme")
+    assert ada.cloned
 
 
 def test_without_a_folder_there_are_no_voices(tmp_path: Path) -> None:
