@@ -1,6 +1,7 @@
 # Two images: `docker build --target cpu --tag antiphon .`, and the same with cuda.
 # Models are not in the image. They lie in the volume /models:
 #   docker run --rm -v antiphon-models:/models antiphon models pull --default
+#   docker run --rm -v antiphon-data:/data antiphon keys create first
 #   docker run -p 127.0.0.1:8080:8080 -v antiphon-models:/models -v antiphon-data:/data antiphon
 
 FROM python:3.12-slim-bookworm AS cpu-build
@@ -41,6 +42,7 @@ ENV PATH=/opt/antiphon/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ANTIPHON_MODELS_DIR=/models \
     ANTIPHON_STORE_PATH=/data/sessions.db \
+    ANTIPHON_AUTH_KEYS_FILE=/data/keys.json \
     ANTIPHON_LOG_FORMAT=json \
     ANTIPHON_ENGINE_DEVICE=auto
 USER 10001:10001
@@ -62,6 +64,7 @@ ENV PATH=/opt/antiphon/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ANTIPHON_MODELS_DIR=/models \
     ANTIPHON_STORE_PATH=/data/sessions.db \
+    ANTIPHON_AUTH_KEYS_FILE=/data/keys.json \
     ANTIPHON_LOG_FORMAT=json \
     ANTIPHON_ENGINE_DEVICE=cpu
 USER 10001:10001

@@ -1,8 +1,8 @@
 """The composition root: settings in, a Litestar application out.
 
-Everything that lives as long as the server is made here and opened in the application's lifespan; route handlers get
-it by name and type (``host: EngineHost``). A new surface is a module in ``server/http`` with ``ROUTES``, added to
-:data:`ROUTES` here.
+Everything that lives as long as the server is made here and opened in the application's lifespan. Route handlers get
+it by name and type (``host: EngineHost``), in the name of the request's principal where it belongs to somebody. A new
+surface is a module in ``server/http`` with ``ROUTES``, added to :data:`ROUTES` here.
 """
 
 from __future__ import annotations
@@ -13,24 +13,44 @@ from importlib.metadata import version
 from typing import Final
 
 import anyio
-from litestar import Litestar
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import License
+from litestar.types import Scope
 
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
 from server import speech_engines
+from server.auth.access import Access
+from server.auth.quotas import QuotaLedger
+from server.callers import Callers
 from server.errors import handle_error
-from server.http import documents, events, health, models, sessions, speech, stream, tools, transcriptions
+from server.http import (
+    documents,
+    events,
+    health,
+    models,
+    protected_resource,
+    sessions,
+    speech,
+    stream,
+    tools,
+    transcriptions,
+)
 from server.http.documents import ApiPage
 from server.http.front_door import FrontDoor
+from server.http.gate import PUBLIC, Gate, principal_of
 from server.http.hosts import HostPolicy
+from server.http.idempotency import Idempotency
+from server.http.intake import BodyMemory
 from server.metrics import Metrics
 from server.sessions import session_manager, session_store
 from server.settings import Settings
 from server.warmup import Warmup
+from session.own_sessions import OwnSessions
 from session.stores.base import EventStore
 
 ROUTES: Final = (
@@ -43,6 +63,26 @@ ROUTES: Final = (
     *models.ROUTES,
     *health.ROUTES,
     *documents.ROUTES,
+    *protected_resource.ROUTES,
+)
+
+
+_CORS: Final = CORSConfig(
+    # Of foreign pages the front door has rid us; those that come this far may read the answer. Keys are sent by the
+    # page itself, and nothing is by the browser on its own: there are no cookies.
+    allow_origins=["*"],
+    allow_methods=["DELETE", "GET", "POST"],
+    allow_headers=[
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "Last-Event-ID",
+        "Mcp-Method",
+        "Mcp-Name",
+        "Mcp-Protocol-Version",
+        "Mcp-Session-Id",
+    ],
+    expose_headers=["Location", "Mcp-Session-Id", "Retry-After", "WWW-Authenticate", "X-Request-Id"],
 )
 
 
@@ -62,8 +102,9 @@ def create_app(
         store: Of the logs of sessions; left out, the one of the settings.
 
     Raises:
-        SpeechError: ``invalid_setting`` if the settings name a model or voice that is not there.
+        SpeechError: ``invalid_setting`` if the settings name a model or voice that is not there, or let nobody in.
     """
+    access = Access(settings)
     host = host or speech_engines.engine_host(settings)
     decoder = decoder or speech_engines.decoder(settings)
     store = store or session_store(settings)
@@ -71,10 +112,20 @@ def create_app(
     metrics = Metrics(host, manager)
     warmup = Warmup(host, enabled=settings.models.warm)
 
+    quotas = QuotaLedger()
+    callers = Callers(settings, host=host, decoder=decoder, manager=manager, quotas=quotas)
+
+    def own_host(scope: Scope) -> EngineHost:
+        return callers.host(principal_of(scope))
+
+    def own_sessions(scope: Scope) -> OwnSessions:
+        return callers.sessions(principal_of(scope))
+
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         async with host, decoder, aclosing(store), manager, anyio.create_task_group() as tasks:
             tasks.start_soon(metrics.loop_lag.watch)
+            tasks.start_soon(access.watch)
             if warmup.enabled:
                 tasks.start_soon(warmup.run)
             yield
@@ -85,12 +136,15 @@ def create_app(
         lifespan=[lifespan],
         dependencies={
             "settings": _given(settings),
-            "host": _given(host),
+            "host": Provide(own_host, sync_to_thread=False),
             "decoder": _given(decoder),
-            "sessions": _given(manager),
+            "sessions": Provide(own_sessions, sync_to_thread=False),
+            "callers": _given(callers),
             "metrics": _given(metrics),
             "warmup": _given(warmup),
         },
+        cors_config=_CORS,
+        middleware=[Gate(access, quotas), Idempotency(settings.limits.request_timeout_s)],
         exception_handlers={Exception: handle_error},
         request_max_body_size=settings.limits.max_body_bytes,
         openapi_config=_openapi(),
@@ -102,6 +156,7 @@ def create_app(
         hosts=HostPolicy(settings.server.allowed_hosts),
         metrics=metrics.http,
         body_timeout_s=settings.limits.body_timeout_s,
+        bodies=BodyMemory(max(settings.limits.max_bodies_bytes, settings.limits.max_body_bytes)),
     )
     return app
 
@@ -119,6 +174,6 @@ def _openapi() -> OpenAPIConfig:
         version=version("antiphon"),
         description="Session-aware speech server for conversational AI.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
-        path="/docs",
+        openapi_router=Router("/docs", route_handlers=(), opt=PUBLIC, include_in_schema=False),
         render_plugins=[ApiPage(path="/")],
     )

@@ -50,6 +50,9 @@ class ErrorBody(Struct, frozen=True):
 _ANSWERS: Final = tuple(code for code in ERRORS if code is not ErrorCode.INVALID_SETTING)
 """Settings are wrong at start or never."""
 
+_OF_THE_GATE: Final = (401, 403, 429)
+"""What an operation can answer before it begins: ``server.http.gate``."""
+
 _CODES_BY_STATUS: Final = {
     400: ErrorCode.INVALID_REQUEST,
     403: ErrorCode.FORBIDDEN,
@@ -61,9 +64,10 @@ _CODES_BY_STATUS: Final = {
 
 
 def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """The error responses of an operation, for the OpenAPI document."""
+    """The error responses of an operation that is not for everyone, for the OpenAPI document."""
     codes = {
-        status: ", ".join(code.value for code in _ANSWERS if ERRORS[code].http_status == status) for status in statuses
+        status: ", ".join(code.value for code in _ANSWERS if ERRORS[code].http_status == status)
+        for status in sorted({*_OF_THE_GATE, *statuses})
     }
     return {
         status: ResponseSpec(ErrorBody, description=f"Codes: {names}", generate_examples=False)

@@ -16,10 +16,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.errors import ErrorCode, SpeechError
+from schemas.principal import Quotas
 
 ENV_PREFIX: Final = "ANTIPHON_"
 CONFIG_ENV: Final = "ANTIPHON_CONFIG"
 
+TokenAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Those with a public key; with the others, whoever can check a token can make one."""
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
@@ -35,6 +38,28 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     ``*.example.com`` allows subdomains, ``*`` everything."""
     drain_s: Seconds = 30.0
     """After SIGTERM, how long running requests may take to finish."""
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True):
+    """Who may use the server."""
+
+    mode: Literal["auto", "on", "off"] = "auto"
+    """Whether callers need a key; ``auto``: unless ``server.host`` can be reached from this machine alone."""
+    keys_file: str | None = None
+    """Where ``antiphon keys`` keeps the hashes of API keys; left out: in the user's data folder."""
+    resource: str | None = None
+    """The address under which clients know this server, as in ``https://speech.example.com``; left out: that of the
+    request."""
+    issuer: str | None = None
+    """Of access tokens (JWT), as their claim ``iss`` has it; left out: only API keys are taken."""
+    jwks: str | None = None
+    """The issuer's public keys, a URL or a file; left out: ``/.well-known/jwks.json`` of the issuer."""
+    audience: tuple[str, ...] = ()
+    """Whom tokens must be for, any of these; left out: ``auth.resource`` and its ``/mcp``."""
+    algorithms: tuple[TokenAlgorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+    """That tokens may be signed with."""
+    tenant_claim: str = "tenant"
+    """The claim that says whose a token's sessions are; without it in a token, they are its subject's own."""
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):
@@ -86,10 +111,14 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     """What one request, and all together, may use."""
 
     max_body_bytes: Count = 100_000_000
+    max_bodies_bytes: Count = 400_000_000
+    """Of the bodies of all requests at the same time; more are refused with ``overloaded``."""
     max_audio_s: Seconds = 3_600.0
     """Decoded length of one upload."""
     max_text_chars: Count = 20_000
     """Length of one text to speak."""
+    head_timeout_s: Seconds = 10.0
+    """Time in which the head of a request must have arrived."""
     body_timeout_s: Seconds = 60.0
     """Time in which the body of a request must have arrived."""
     request_timeout_s: Seconds = 300.0
@@ -120,9 +149,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set, by topic."""
 
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
     models: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
+    quotas: Quotas = Quotas()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
 
@@ -232,7 +263,7 @@ def _from_environment(environ: Mapping[str, str], fields: Mapping[str, SettingFi
     for name, text in environ.items():
         if name in by_env:
             field = by_env[name]
-            is_list = field.default == ()
+            is_list = isinstance(field.default, tuple)
             value = tuple(part.strip() for part in text.split(",") if part.strip()) if is_list else text
             layer[field.key] = (value, f"the environment variable {name}")
         elif name.startswith(prefixes):

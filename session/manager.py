@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,13 @@ import structlog
 from anyio.abc import TaskStatus
 from msgspec.structs import replace
 
+from engines.caller import Allowance, Caller, Unlimited
 from engines.host import EngineHost
 from engines.text.lexicon import lexicon
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ServerEvent, SessionClosed
 from schemas.models import ModelKind
+from schemas.principal import LOCAL, Account, Principal
 from schemas.sessions import Conversation, SessionInfo, SessionSettings, SessionState
 from schemas.transcripts import language_code
 from session.clock import Clock, MonotonicClock
@@ -59,8 +62,8 @@ class SessionManager:
         self._live: dict[str, Session] = {}
         self._stack = AsyncExitStack()
         self._accepting = False
-        self._opening = 0
-        """Sessions that are being stored for the first time: they count towards the limit."""
+        self._held: Counter[Account] = Counter()
+        """Of the sessions that are open, and of those that are being stored for the first time: both count."""
 
     async def __aenter__(self) -> Self:
         await self._recover()
@@ -89,42 +92,48 @@ class SessionManager:
         """Sessions that are open now."""
         return len(self._live)
 
-    async def open(self, settings: SessionSettings) -> Session:
+    async def open(
+        self, settings: SessionSettings, owner: Principal = LOCAL, allowance: Allowance | None = None
+    ) -> Session:
         """Open a session.
 
+        Args:
+            settings: What the caller wants.
+            owner: Whose it is.
+            allowance: Of audio, heard and spoken.
+
         Raises:
-            SpeechError: ``too_many_sessions``, ``unknown_voice``, ``unknown_model``, ``unsupported_language``,
-                ``invalid_request`` for settings that contradict each other, ``shutting_down``.
+            SpeechError: ``quota_exceeded``, ``too_many_sessions``, ``unknown_voice``, ``unknown_model``,
+                ``unsupported_language``, ``invalid_request`` for settings that contradict each other,
+                ``shutting_down``.
         """
         if not self._accepting:
             raise SpeechError(ErrorCode.SHUTTING_DOWN, "The server is shutting down; open the session on another.")
-        if len(self._live) + self._opening >= self._limits.max_sessions:
-            raise SpeechError(
-                ErrorCode.TOO_MANY_SESSIONS,
-                f"{self._limits.max_sessions} sessions are open, which is this server's limit (limits.max_sessions). "
-                "Close one, or try again later.",
-                retry_after_s=SWEEP_S,
-            )
+        self._admit(owner)
         if settings.language is not None:
             settings = replace(settings, language=language_code(settings.language))
-        self._check(settings)
+        self._check(settings, self._host.on_behalf_of(Caller(tenant=owner.tenant)))
         record = SessionRecord(
             session_id=f"ses_{secrets.token_urlsafe(16)}",  # 128 bits: cannot be guessed
             created_at=_rfc3339(datetime.now(UTC)),
             settings=settings,
             state=SessionState.OPEN,
+            tenant=owner.tenant,
         )
-        self._opening += 1
+        self._held[owner.account] += 1
         try:
             await self._store.create(record)
-        finally:
-            self._opening -= 1
+        except BaseException:
+            self._release(owner)
+            raise
         session = Session(
             record.session_id,
             record.created_at,
             settings,
             host=self._host,
             voice_activity=self._voice_activity,
+            owner=owner,
+            allowance=allowance or Unlimited(),
             log=EventLog(record.session_id, self._store),
             clock=self._clock,
             limits=self._limits,
@@ -134,11 +143,43 @@ class SessionManager:
         await self._tasks.start(self._run, session)
         return session
 
-    def _check(self, settings: SessionSettings) -> None:
+    def _admit(self, owner: Principal) -> None:
+        quota = owner.quotas.sessions
+        if quota is not None and self._held[owner.account] >= quota:
+            raise SpeechError(
+                ErrorCode.QUOTA_EXCEEDED,
+                f"{quota} sessions are open, which is the quota of this key or token (quotas.sessions). Close one, or "
+                "try again later.",
+                param="sessions",
+                retry_after_s=SWEEP_S,
+            )
+        if self._held.total() >= self._limits.max_sessions:
+            raise SpeechError(
+                ErrorCode.TOO_MANY_SESSIONS,
+                f"{self._limits.max_sessions} sessions are open, which is this server's limit (limits.max_sessions). "
+                "Close one, or try again later.",
+                retry_after_s=SWEEP_S,
+            )
+
+    def _release(self, owner: Principal) -> None:
+        self._held[owner.account] -= 1
+        if not self._held[owner.account]:
+            del self._held[owner.account]
+
+    async def tenant_of(self, session_id: str) -> str:
+        """Whose a session is, live or over.
+
+        Raises:
+            SpeechError: ``unknown_session``.
+        """
+        session = self._live.get(session_id)
+        return session.owner.tenant if session else (await self._store.record(session_id)).tenant
+
+    def _check(self, settings: SessionSettings, host: EngineHost) -> None:
         if settings.voice is not None:
-            self._host.voice(settings.voice)
+            host.voice(settings.voice)
         lexicon(settings.lexicon)
-        languages = self._host.model(ModelKind.ASR, settings.asr_model).languages
+        languages = host.model(ModelKind.ASR, settings.asr_model).languages
         if settings.language is not None and settings.language not in languages:
             raise SpeechError(
                 ErrorCode.UNSUPPORTED_LANGUAGE,
@@ -257,6 +298,7 @@ class SessionManager:
             with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_GRACE_S):
                 await self._note_closed(session.session_id)
             del self._live[session.session_id]
+            self._release(session.owner)
             session.ended.set()
             logger.info("session_closed", session_id=session.session_id, received_ms=session.info.received_ms)
 

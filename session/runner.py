@@ -14,6 +14,7 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 from msgspec.structs import replace
 
+from engines.caller import Allowance, Caller
 from engines.host import EngineHost
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
@@ -28,6 +29,7 @@ from schemas.events import (
     TranscriptPartial,
     TurnEnded,
 )
+from schemas.principal import Principal
 from schemas.sessions import AgentTurn, SessionInfo, SessionSettings, SessionState, UserTurn
 from schemas.speech import SpeechOptions, is_speakable
 from schemas.transcripts import Word
@@ -96,6 +98,8 @@ class Session:
         created_at: str,
         settings: SessionSettings,
         *,
+        owner: Principal,
+        allowance: Allowance,
         host: EngineHost,
         voice_activity: VoiceActivity,
         log: EventLog,
@@ -105,11 +109,13 @@ class Session:
     ) -> None:
         self.session_id = session_id
         self.settings = settings
+        self.owner = owner
+        self._allowance = allowance
         self.log = log
         self._last_activity_us = clock.now_us()
         self._listeners = 0
         self._created_at = created_at
-        self._host = host
+        self._host = host.on_behalf_of(Caller(tenant=owner.tenant, allowance=allowance))
         self._clock = clock
         self._limits = limits
         self._state = TurnState()
@@ -127,7 +133,7 @@ class Session:
             on_failure=self._fail,
         )
         self._recognizer = TurnRecognizer(
-            host,
+            host.on_behalf_of(Caller(tenant=owner.tenant)),  # the user's audio is paid for when it comes in
             session_id,
             settings,
             self._audio,
@@ -138,7 +144,7 @@ class Session:
             on_score=lambda generation, probability: self._dispatch(EndOfTurnScore(generation, probability)),
         )
         self._speaker = Speaker(
-            host,
+            self._host,
             session_id,
             clock,
             settings.output_rate_hz,
@@ -187,7 +193,7 @@ class Session:
         Waits while the models are seconds behind, so that the client's transport slows down.
 
         Raises:
-            SpeechError: ``invalid_audio`` for half a sample; ``session_closed``.
+            SpeechError: ``invalid_audio`` for half a sample; ``quota_exceeded``; ``session_closed``.
         """
         self._touch()
         if len(pcm16) % 2:
@@ -196,6 +202,7 @@ class Session:
                 f"A chunk of 16-bit PCM has an even number of bytes; this one has {len(pcm16)}.",
                 param="audio",
             )
+        self._allowance.take(len(pcm16) / 2 / self.settings.input_rate_hz)
         for start in range(0, len(pcm16), MAX_CHUNK_BYTES):
             if not await self._input.feed(pcm16[start : start + MAX_CHUNK_BYTES]):
                 raise self._closed_error()

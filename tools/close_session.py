@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.principal import Scope
 from schemas.tools import CloseSessionInput, CloseSessionOutput, ToolAnnotations
 from tools.tool import Tool, ToolContext
 
@@ -20,6 +21,7 @@ TOOL: Final = Tool(
         "Ends a conversation: stops the agent, disconnects the client and frees the session. Its history can still "
         "be read with get_conversation. Say goodbye first, and wait for it."
     ),
+    scope=Scope.SESSIONS,
     input=CloseSessionInput,
     output=CloseSessionOutput,
     handler=_close_session,

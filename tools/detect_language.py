@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.principal import Scope
 from schemas.tools import DetectLanguageInput, DetectLanguageOutput, ToolAnnotations
 from tools.audio_argument import decoded_audio
 from tools.tool import Tool, ToolContext
@@ -24,6 +25,7 @@ TOOL: Final = Tool(
         "Tells which language is spoken in a recording, with probabilities. It listens to the first 30 seconds. "
         "transcribe detects the language too; use this one to find it out without a transcript."
     ),
+    scope=Scope.AUDIO,
     input=DetectLanguageInput,
     output=DetectLanguageOutput,
     handler=_detect_language,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.principal import Scope
 from schemas.sessions import Conversation
 from schemas.tools import GetConversationInput, ToolAnnotations
 from tools.tool import Tool, ToolContext
@@ -20,6 +21,7 @@ TOOL: Final = Tool(
         "Returns the history of a session, open or over: each turn of the user, and of the agent what was said and "
         "what was heard."
     ),
+    scope=Scope.SESSIONS,
     input=GetConversationInput,
     output=Conversation,
     handler=_get_conversation,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.principal import Scope
 from schemas.tools import ListVoicesInput, ListVoicesOutput, ToolAnnotations
 from tools.tool import Tool, ToolContext
 
@@ -27,6 +28,7 @@ TOOL: Final = Tool(
     name="list_voices",
     title="List the voices",
     description="Lists the voices that synthesize, say and open_session can use, with their languages.",
+    scope=Scope.AUDIO,
     input=ListVoicesInput,
     output=ListVoicesOutput,
     handler=_list_voices,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.errors import ErrorCode, SpeechError
+from schemas.principal import Scope
 from schemas.tools import ListenInput, ListenOutput, ToolAnnotations
 from tools.tool import Tool, ToolContext
 
@@ -28,6 +29,7 @@ TOOL: Final = Tool(
         "once, in order, so none is lost while you think. Status timeout means that the user said nothing: listen "
         "again, or say something. Status closed means that the session ended while you waited."
     ),
+    scope=Scope.SESSIONS,
     input=ListenInput,
     output=ListenOutput,
     handler=_listen,

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.principal import Scope
 from schemas.sessions import SessionSettings
 from schemas.tools import OpenSessionInput, OpenSessionOutput, ToolAnnotations
 from tools.tool import Tool, ToolContext
@@ -28,6 +29,7 @@ TOOL: Final = Tool(
         "loudspeaker connects to stream_path; then call listen to hear the user and say to speak, in turns. "
         "Close it with close_session; a session nobody uses is closed after a while."
     ),
+    scope=Scope.SESSIONS,
     input=OpenSessionInput,
     output=OpenSessionOutput,
     handler=_open_session,

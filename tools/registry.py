@@ -74,7 +74,7 @@ class ToolRegistry:
         Raises:
             SpeechError: As :meth:`decode`, and whatever the tool raises.
         """
-        return await self[name].handler(context, self.decode(name, arguments))
+        return await self[name].run(context, self.decode(name, arguments))
 
 
 TOOLS: Final = ToolRegistry(

@@ -7,6 +7,7 @@ from typing import Final
 import anyio
 
 from schemas.errors import SpeechError
+from schemas.principal import Scope
 from schemas.sessions import SpeechStatus, UserTurn
 from schemas.tools import SayInput, SayOutput, ToolAnnotations
 from session.runner import Session
@@ -65,6 +66,7 @@ TOOL: Final = Tool(
         "To speak while you still write, send the first sentence with more=true and the others with append_to. "
         "If the call is cancelled while it waits, the speech stops; use wait=false if your calls must be short."
     ),
+    scope=Scope.SESSIONS,
     input=SayInput,
     output=SayOutput,
     handler=_say,

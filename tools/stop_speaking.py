@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.principal import Scope
 from schemas.tools import StopSpeakingInput, StopSpeakingOutput, ToolAnnotations
 from tools.tool import Tool, ToolContext
 
@@ -20,6 +21,7 @@ TOOL: Final = Tool(
         "Silences the agent in a session at once and drops what it had still to say. Returns what was heard of each "
         "text. The user's own interruptions stop the agent without this."
     ),
+    scope=Scope.SESSIONS,
     input=StopSpeakingInput,
     output=StopSpeakingOutput,
     handler=_stop_speaking,

@@ -12,6 +12,7 @@ from engines.codec.encoder import content_type, encode_all
 from engines.codec.resampler import Resampler
 from schemas.audio import AudioFormat, Samples, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
+from schemas.principal import Scope
 from schemas.speech import is_speakable
 from schemas.tools import SynthesizeInput, SynthesizeOutput, ToolAnnotations, ToolAudio, ToolProgress
 from tools.tool import Tool, ToolContext
@@ -73,6 +74,7 @@ TOOL: Final = Tool(
         "Turns text into an audio file, returned as base64. list_voices tells which voices and languages there are. "
         "To speak to the user of a session use say instead: it plays the speech, and tells what was heard of it."
     ),
+    scope=Scope.AUDIO,
     input=SynthesizeInput,
     output=SynthesizeOutput,
     handler=_synthesize,

@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
+from schemas.principal import Principal, Scope
 from schemas.tools import MAX_SYNTHESIZE_CHARS, ToolAnnotations, ToolEvent
-from session.manager import SessionManager
+from session.own_sessions import OwnSessions
 
 In = TypeVar("In", bound=Struct)
 Out = TypeVar("Out", bound=Struct)
@@ -40,10 +41,15 @@ class ToolContext(Struct, frozen=True, kw_only=True, eq=False):
 
     host: EngineHost
     decoder: Decoder
-    sessions: SessionManager
+    sessions: OwnSessions
     limits: ToolLimits = ToolLimits()
     emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event
     """Takes what is ready before the result is. It may wait: a slow reader slows the tool down."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        return self.sessions.principal
 
     def engine_deadline_s(self) -> float:
         """When an engine must have begun, on the clock of ``anyio.current_time()``."""
@@ -63,10 +69,21 @@ class Tool(Struct, Generic[In, Out], frozen=True, kw_only=True, eq=False):
     """For people."""
     description: str
     """For a language model that must choose: what it does, when to use it, what to do with the result."""
+    scope: Scope
+    """What its caller must be allowed to do."""
     input: type[In]
     output: type[Out]
     handler: Callable[[ToolContext, In], Awaitable[Out]]
     annotations: ToolAnnotations
+
+    async def run(self, context: ToolContext, arguments: In) -> Out:
+        """The result, for a caller who may have it.
+
+        Raises:
+            SpeechError: ``insufficient_scope``, and whatever the handler raises.
+        """
+        context.principal.require(self.scope)
+        return await self.handler(context, arguments)
 
 
 AnyTool = Tool[Any, Any]

@@ -7,6 +7,7 @@ from typing import Final
 from engines.base import AsrOptions
 from engines.long_audio import transcribe_file
 from schemas.models import ModelKind
+from schemas.principal import Scope
 from schemas.tools import ToolAnnotations, ToolProgress, ToolSegment, TranscribeInput, TranscribeOutput
 from schemas.transcripts import Progress, Segment, Transcript
 from tools.audio_argument import decoded_audio
@@ -57,6 +58,7 @@ TOOL: Final = Tool(
         "Turns a recording into text, with the language, segments and, if asked for, the time of each word. "
         "Works on whole files of up to an hour. For a live conversation use open_session and listen instead."
     ),
+    scope=Scope.AUDIO,
     input=TranscribeInput,
     output=TranscribeOutput,
     handler=_transcribe,

@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "say": LazyCommand("server.cli.say", "say", "Speak a text into a file."),
     "models": LazyCommand("server.cli.models", "models", "List, fetch, check and delete model weights."),
     "voices": LazyCommand("server.cli.voices", "voices", "Keep voices of people, with their consent."),
+    "keys": LazyCommand("server.cli.keys", "keys", "Make, list and revoke the API keys that callers come in by."),
     "tools": LazyCommand("server.cli.tools", "tools", "The typed tools for agents: call them, show their schemas."),
     "completion": LazyCommand("server.cli.main", "completion", "Print the completion script of a shell."),
     "version": LazyCommand("server.cli.main", "show_version", "Print the version."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -13,6 +14,8 @@ import msgspec
 from schemas.errors import ErrorCode, SpeechError
 from server.errors import ErrorBody, ErrorDetail
 
+KEY_ENV: Final = "ANTIPHON_API_KEY"
+"""Where commands find the key they send."""
 _CONNECT_TIMEOUT_S: Final = 5.0
 _TIMEOUT_S: Final = 600.0
 """Long recordings take long."""
@@ -27,12 +30,18 @@ async def remote_server(url: str) -> AsyncGenerator[httpx.AsyncClient]:
     """
     timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
     try:
-        async with httpx.AsyncClient(base_url=url.rstrip("/").removesuffix("/v1"), timeout=timeout) as client:
+        base_url = url.rstrip("/").removesuffix("/v1")
+        async with httpx.AsyncClient(base_url=base_url, timeout=timeout, headers=_credentials()) as client:
             yield client
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise click.ClickException(
             f"No answer from {url} ({type(error).__name__}). Is a server running there? Start one: antiphon serve"
         ) from error
+
+
+def _credentials() -> dict[str, str]:
+    key = os.environ.get(KEY_ENV)
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 async def raise_for_error(response: httpx.Response) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import anyio
 import click
 import msgspec
 import uvicorn
+from litestar import Litestar
 from rich.console import Console
 from rich.table import Table
 from rich_click import RichCommand
@@ -23,6 +24,7 @@ from schemas.errors import ErrorCode, SpeechError
 from server import speech_engines
 from server.app import create_app
 from server.cli.settings_options import settings_from, settings_options
+from server.http_connection import HttpConnection
 from server.logs import configure_logs
 from server.settings import LoadedSettings, ServerSettings, Settings, setting_fields
 
@@ -39,6 +41,9 @@ _BACKLOG: Final = 2_048
     multiple=True,
     metavar="NAME",
     help="A name besides localhost under which clients and web pages may reach the server. Can be repeated.",
+)
+@click.option(
+    "--insecure", "auth__mode", flag_value="off", default=None, help="Let in everyone who can reach the address."
 )
 @click.option("--asr-model", "models__asr", metavar="NAME", help="Recognition model of requests that name none.")
 @click.option("--voice", "models__voice", metavar="NAME", help="Voice of requests that name none.")
@@ -66,8 +71,21 @@ def serve(config: Path | None, *, print_settings: bool, as_json: bool, fake_engi
 
 async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: bool) -> None:
     app = create_app(settings, host=speech_engines.fake_host(settings) if fake_engines else None)
-    config = uvicorn.Config(
-        app,
+    server = _Server(
+        uvicorn_config(app, settings), on_ready=lambda: _announce(listener), on_stop=app.state.sessions.drain
+    )
+    # uvicorn stops gracefully and then raises the signal again, for its caller to die of. We are done by then. Not
+    # sooner than here: until uvicorn listens to them, signals end the process.
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _ignore)
+    await server.serve([listener])
+
+
+def uvicorn_config(app: Litestar, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        cast("Any", app),  # which Litestar types its own way
+        http=cast("Any", partial(HttpConnection, head_timeout_s=settings.limits.head_timeout_s)),
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -76,12 +94,6 @@ async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: b
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
     )
-    server = _Server(config, on_ready=lambda: _announce(listener), on_stop=app.state.sessions.drain)
-    # uvicorn stops gracefully and then raises the signal again, for its caller to die of. We are done by then. Not
-    # sooner than here: until uvicorn listens to them, signals end the process.
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _ignore)
-    await server.serve([listener])
 
 
 def _ignore(_signal_number: int, _frame: FrameType | None) -> None:

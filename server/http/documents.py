@@ -15,6 +15,7 @@ from litestar import Response, get
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from server.errors import HttpRequest
+from server.http.gate import PUBLIC
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #2a7ab0; }
@@ -31,7 +32,7 @@ code { font-family: ui-monospace, monospace; font-size: .92em; }
 """
 
 
-@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+@get("/openapi.json", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
 def openapi_json(request: HttpRequest) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
     document = msgspec.json.encode(request.app.openapi_schema.to_schema())

@@ -17,11 +17,13 @@ from sse_starlette import ServerSentEvent
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import SayAudio, ServerEvent
+from schemas.principal import Scope as AccessScope
 from schemas.sessions import Conversation, SessionState
 from server.errors import ErrorDetail, HttpRequest, error_body, error_headers, error_responses, request_id_of
+from server.http.gate import needs
 from server.http.streams import SendEvent, as_asgi, encoded_event, is_seq, produced_events
 from session.log import Published
-from session.manager import SessionManager
+from session.own_sessions import OwnSessions
 
 AudioMode = Literal["base64", "none"]
 
@@ -37,6 +39,7 @@ class ExpiredBody(Struct, frozen=True):
 @get(
     "/v1/sessions/{session_id:str}/events",
     operation_id="streamEvents",
+    opt=needs(AccessScope.SESSIONS),
     summary="Follow a session",
     description=(
         "Server-sent events: `id` is the event's number, `event` its type, `data` the event as JSON. The stream begins "
@@ -54,7 +57,7 @@ class ExpiredBody(Struct, frozen=True):
 async def stream_events(
     request: HttpRequest,
     session_id: FromPath[str],
-    sessions: NamedDependency[SessionManager],
+    sessions: NamedDependency[OwnSessions],
     after: Annotated[int, QueryParameter(ge=0, description="Number of the last event already seen.")] = 0,
     audio: Annotated[AudioMode, QueryParameter(description="Whether say.audio carries the audio.")] = "base64",
     last_event_id: Annotated[

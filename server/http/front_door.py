@@ -6,26 +6,29 @@ be neither counted nor logged by one. This is plain ASGI around all of it.
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Final, cast
 
-import anyio
 import structlog
 from litestar import Request
 from litestar.datastructures import Headers
-from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.errors import ERRORS, ErrorCode, SpeechError
 from server.errors import HttpRequest, handle_error
 from server.http.hosts import HostPolicy
+from server.http.intake import BodyMemory, Intake
 from server.http.streams import as_asgi
 from server.metrics import HttpMetrics
 
 _log = structlog.stdlib.get_logger("antiphon.server")
 
 UNROUTED: Final = "(unrouted)"
+_SESSION_ID: Final = re.compile(r"ses_[A-Za-z0-9_-]{22}")
 _QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _POLICY_VIOLATION: Final = 1008
 """WebSocket close code, RFC 6455 section 7.4.1. Before the handshake is accepted it becomes an HTTP 403."""
@@ -40,13 +43,17 @@ class FrontDoor:
         hosts: Who may come in.
         metrics: Counts requests.
         body_timeout_s: Seconds in which a request's body must have arrived.
+        bodies: Memory for the bodies of all requests.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: HostPolicy, metrics: HttpMetrics, body_timeout_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: HostPolicy, metrics: HttpMetrics, body_timeout_s: float, bodies: BodyMemory
+    ) -> None:
         self._app = app
         self._hosts = hosts
         self._metrics = metrics
         self._body_timeout_s = body_timeout_s
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one HTTP request or WebSocket."""
@@ -58,7 +65,12 @@ class FrontDoor:
         started_s = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id), self._metrics.in_progress():
             try:
-                await self._admit(scope, receive, exchange.send)
+                if scope["type"] == "http":
+                    with closing(Intake(scope, receive, self._body_timeout_s, self._bodies)) as intake:
+                        fields["state"]["intake"] = intake
+                        await self._admit(scope, intake.receive, exchange.send)
+                else:
+                    await self._admit(scope, receive, exchange.send)
             finally:
                 duration_s = time.perf_counter() - started_s
                 self._record(fields, exchange.status, duration_s)
@@ -74,10 +86,6 @@ class FrontDoor:
             request: HttpRequest = Request(scope, receive, send)
             await as_asgi(handle_error(request, error), request)(scope, receive, send)
             return
-        if scope["type"] == "http":
-            deadline = BodyDeadline(receive, self._body_timeout_s)
-            scope["state"]["body_deadline"] = deadline
-            receive = deadline.receive
         await self._app(scope, receive, send)
 
     def _record(self, scope: Mapping[str, Any], status: int | None, duration_s: float) -> None:
@@ -93,8 +101,11 @@ class FrontDoor:
             "status": int(status),
             "duration_ms": round(duration_s * 1_000, 1),
         }
-        if session_id := scope.get("path_params", {}).get("session_id"):
+        session_id = scope.get("path_params", {}).get("session_id", "")
+        if _SESSION_ID.fullmatch(session_id):  # anything else is the client's text
             fields["session_id"] = session_id
+        if principal := scope.get("user"):
+            fields["subject"] = principal.subject
         log = _log.debug if route in _QUIET_ROUTES else _log.info
         log("request", **fields)
 
@@ -111,59 +122,13 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message["headers"], (b"x-request-id", self._state["request_id"].encode())]
-            deadline = self._state.get("body_deadline")
-            if deadline is not None and deadline.passed:
+            intake = self._state.get("intake")
+            if intake is not None and intake.passed:
                 # What still trickles in would hold the connection for as long as it likes.
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
         elif message["type"] == "websocket.close" and self.status is None:
             self.status = message["code"]
+        elif (refusal := cast("dict[str, Any]", message))["type"] == "websocket.http.response.start":
+            self.status = refusal["status"]
         await self._send(message)
-
-
-class BodyDeadline:
-    """Ends requests whose body does not arrive: uvicorn would let one byte a second hold a connection for ever.
-
-    Args:
-        receive: ASGI's.
-        timeout_s: From now until the end of the body.
-    """
-
-    def __init__(self, receive: Receive, timeout_s: float) -> None:
-        self._receive = receive
-        self._timeout_s = timeout_s
-        self._deadline_s = anyio.current_time() + timeout_s
-        self._of_pieces = False
-        self._complete = False
-        self.passed = False
-        """Whether the body did not arrive in time."""
-
-    @classmethod
-    def of(cls, scope: Scope) -> BodyDeadline:
-        """The deadline that the front door gave to this request."""
-        deadline = scope["state"]["body_deadline"]
-        assert isinstance(deadline, BodyDeadline)
-        return deadline
-
-    def restart_with_each_piece(self) -> None:
-        """For bodies that last as long as somebody speaks: the time is that from one piece to the next."""
-        self._of_pieces = True
-
-    async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
-        """The next message.
-
-        Raises:
-            SpeechError: ``deadline_exceeded``.
-        """
-        if self._complete:
-            return await self._receive()
-        if self._of_pieces:
-            self._deadline_s = anyio.current_time() + self._timeout_s
-        with anyio.move_on_at(self._deadline_s):
-            message = await self._receive()
-            self._complete = not message.get("more_body", False)
-            return message
-        self.passed = True
-        raise SpeechError(
-            ErrorCode.DEADLINE_EXCEEDED, f"The body of the request did not arrive within {self._timeout_s:g} s."
-        )

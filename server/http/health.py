@@ -11,6 +11,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from schemas.principal import Scope
+from server.http.gate import PUBLIC, needs
 from server.metrics import Metrics
 from server.warmup import Warmup
 
@@ -29,7 +31,14 @@ class Readiness(Struct, frozen=True, kw_only=True):
     """What to do about it."""
 
 
-@get("/healthz", operation_id="health", summary="Is the process up?", tags=["health"], sync_to_thread=False)
+@get(
+    "/healthz",
+    operation_id="health",
+    opt=PUBLIC,
+    summary="Is the process up?",
+    tags=["health"],
+    sync_to_thread=False,
+)
 def healthz() -> Health:
     """Answers as long as the event loop runs."""
     return Health()
@@ -38,6 +47,7 @@ def healthz() -> Health:
 @get(
     "/readyz",
     operation_id="readiness",
+    opt=PUBLIC,
     summary="Can requests be served?",
     description="503 while models are loaded at start, and as long as one is missing.",
     tags=["health"],
@@ -61,6 +71,7 @@ def readyz(warmup: NamedDependency[Warmup]) -> Response[Readiness]:
 @get(
     "/metrics",
     operation_id="metrics",
+    opt=needs(Scope.METRICS),
     summary="Prometheus metrics",
     tags=["health"],
     media_type=CONTENT_TYPE_LATEST,

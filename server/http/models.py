@@ -12,12 +12,15 @@ from engines.host import EngineHost
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelStatus
 from schemas.openai import ModelList, ModelObject
+from schemas.principal import Scope
 from server.errors import error_responses
+from server.http.gate import needs
 
 
 @get(
     "/v1/models",
     operation_id="listModels",
+    opt=needs(Scope.AUDIO),
     summary="List the models",
     tags=["models"],
     responses=error_responses(403),
@@ -31,6 +34,7 @@ def list_models(host: NamedDependency[EngineHost]) -> ModelList:
 @get(
     "/v1/models/{name:str}",
     operation_id="retrieveModel",
+    opt=needs(Scope.AUDIO),
     summary="One model",
     tags=["models"],
     responses=error_responses(400, 403, 404),
@@ -44,6 +48,7 @@ def retrieve_model(host: NamedDependency[EngineHost], name: FromPath[str]) -> Mo
 @post(
     "/v1/models/{name:str}/unload",
     operation_id="unloadModel",
+    opt=needs(Scope.ADMIN),
     summary="Free a model's memory",
     tags=["models"],
     status_code=200,

@@ -14,13 +14,16 @@ from engines.codec.decoder import Decoder
 from schemas.audio import pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import Playback
+from schemas.principal import Scope
 from schemas.sessions import AudioAccepted, Conversation, SessionInfo, SessionSettings
 from server.errors import HttpRequest, error_responses
-from server.http.bodies import JSON, body_pieces, documented, json_body, media_type
-from server.http.front_door import BodyDeadline
+from server.http.bodies import JSON, body_pieces, body_too_large, documented, json_body, media_type
+from server.http.gate import needs
+from server.http.idempotency import ENDLESS
+from server.http.intake import Intake
 from server.http.streams import until_disconnected
 from server.settings import Settings
-from session.manager import SessionManager
+from session.own_sessions import OwnSessions
 from session.runner import Session
 
 _RAW_TYPES: Final = frozenset({"audio/pcm", "application/octet-stream"})
@@ -33,12 +36,13 @@ _PCM16_BYTES: Final = 2
     status_code=201,
     operation_class=documented(SessionSettings, JSON),
     operation_id="openSession",
+    opt=needs(Scope.SESSIONS),
     summary="Open a session",
     description="A conversation with one user. Connect its microphone and loudspeaker to /v1/sessions/{id}/stream.",
     tags=["sessions"],
     responses=error_responses(400, 403, 404, 415, 422, 503),
 )
-async def open_session(request: HttpRequest, sessions: NamedDependency[SessionManager]) -> Response[SessionInfo]:
+async def open_session(request: HttpRequest, sessions: NamedDependency[OwnSessions]) -> Response[SessionInfo]:
     """Open a session."""
     session = await sessions.open(await json_body(request, SessionSettings))
     return Response(session.info, headers={"Location": f"/v1/sessions/{session.session_id}"})
@@ -47,11 +51,12 @@ async def open_session(request: HttpRequest, sessions: NamedDependency[SessionMa
 @get(
     "/v1/sessions/{session_id:str}",
     operation_id="getSession",
+    opt=needs(Scope.SESSIONS),
     summary="One session",
     tags=["sessions"],
     responses=error_responses(403, 404),
 )
-async def get_session(session_id: FromPath[str], sessions: NamedDependency[SessionManager]) -> SessionInfo:
+async def get_session(session_id: FromPath[str], sessions: NamedDependency[OwnSessions]) -> SessionInfo:
     """State and settings of a session, open or over."""
     return await sessions.info(session_id)
 
@@ -60,11 +65,12 @@ async def get_session(session_id: FromPath[str], sessions: NamedDependency[Sessi
     "/v1/sessions/{session_id:str}",
     status_code=200,
     operation_id="closeSession",
+    opt=needs(Scope.SESSIONS),
     summary="Close a session",
     tags=["sessions"],
     responses=error_responses(403, 404),
 )
-async def close_session(session_id: FromPath[str], sessions: NamedDependency[SessionManager]) -> SessionInfo:
+async def close_session(session_id: FromPath[str], sessions: NamedDependency[OwnSessions]) -> SessionInfo:
     """Close a session, or do nothing if it is over; its history can still be read."""
     return await sessions.close(session_id)
 
@@ -72,13 +78,12 @@ async def close_session(session_id: FromPath[str], sessions: NamedDependency[Ses
 @get(
     "/v1/sessions/{session_id:str}/conversation",
     operation_id="getSessionConversation",
+    opt=needs(Scope.SESSIONS),
     summary="What was said and heard",
     tags=["sessions"],
     responses=error_responses(403, 404),
 )
-async def get_session_conversation(
-    session_id: FromPath[str], sessions: NamedDependency[SessionManager]
-) -> Conversation:
+async def get_session_conversation(session_id: FromPath[str], sessions: NamedDependency[OwnSessions]) -> Conversation:
     """The history of a session, open or over."""
     return await sessions.conversation(session_id)
 
@@ -88,13 +93,14 @@ async def get_session_conversation(
     status_code=204,
     operation_class=documented(Playback, JSON),
     operation_id="reportPlayback",
+    opt=needs(Scope.SESSIONS),
     summary="Report the playback position",
     description="For clients without the WebSocket: how much of an item has come out of the loudspeaker.",
     tags=["sessions"],
     responses=error_responses(400, 403, 404, 409, 415),
 )
 async def report_playback(
-    request: HttpRequest, session_id: FromPath[str], sessions: NamedDependency[SessionManager]
+    request: HttpRequest, session_id: FromPath[str], sessions: NamedDependency[OwnSessions]
 ) -> None:
     """Take a playback acknowledgement."""
     session = await sessions.find(session_id)
@@ -107,6 +113,7 @@ async def report_playback(
     status_code=200,
     request_max_body_size=None,
     operation_id="sendAudio",
+    opt=needs(Scope.SESSIONS) | ENDLESS,
     summary="Send the user's audio",
     description=(
         "With Content-Type audio/pcm: 16-bit little-endian mono PCM at the session's input_rate_hz, taken piece by "
@@ -121,7 +128,7 @@ async def report_playback(
 async def send_audio(
     request: HttpRequest,
     session_id: FromPath[str],
-    sessions: NamedDependency[SessionManager],
+    sessions: NamedDependency[OwnSessions],
     decoder: NamedDependency[Decoder],
     settings: NamedDependency[Settings],
 ) -> AudioAccepted:
@@ -130,7 +137,7 @@ async def send_audio(
     rate_hz = session.settings.input_rate_hz
     given = media_type(request)
     if given in _RAW_TYPES:
-        BodyDeadline.of(request.scope).restart_with_each_piece()
+        Intake.of(request.scope).take_pieces()
         accepted_bytes = await _feed_pieces(session, body_pieces(request))
         return AudioAccepted(accepted_ms=accepted_bytes * 1000 // (_PCM16_BYTES * rate_hz))
     if not given.startswith(_FILE_TYPES):
@@ -150,13 +157,14 @@ async def send_audio(
 
 
 async def _upload(request: HttpRequest, limit_bytes: int) -> bytes:
+    # The route has no limit of its own, for the sake of microphones.
+    if (request.content_length or 0) > limit_bytes:
+        raise body_too_large(limit_bytes)
     data = bytearray()
     async for piece in body_pieces(request):
         data += piece
         if len(data) > limit_bytes:
-            raise SpeechError(
-                ErrorCode.BODY_TOO_LARGE, f"The body is larger than the {limit_bytes} bytes this server takes."
-            )
+            raise body_too_large(limit_bytes)
     return bytes(data)
 
 

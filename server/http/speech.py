@@ -30,9 +30,11 @@ from schemas.openai import (
     VoiceObject,
     VoiceRef,
 )
+from schemas.principal import Scope
 from schemas.speech import SpeechChunk, Voice, is_speakable
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import JSON, documented, json_body
+from server.http.gate import needs
 from server.http.streams import as_asgi, event_stream, streamed
 from server.settings import Settings
 
@@ -42,6 +44,7 @@ from server.settings import Settings
     status_code=200,
     operation_class=documented(SpeechRequest, JSON),
     operation_id="createSpeech",
+    opt=needs(Scope.AUDIO),
     summary="Speak a text",
     description="Audio, sent piece by piece while it is made; stream_format=sse wraps the pieces in events.",
     tags=["audio"],
@@ -79,6 +82,7 @@ async def create_speech(
 @get(
     "/v1/audio/voices",
     operation_id="listVoices",
+    opt=needs(Scope.AUDIO),
     summary="List the voices",
     tags=["audio"],
     responses=error_responses(403),

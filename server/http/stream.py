@@ -8,8 +8,9 @@ after each ``say.audio`` whose ``audio`` is null comes a binary frame with its P
 The stream begins with the session's first event, or with ``?after=SEQ`` after the one named: give it when you
 reconnect, or what was said is sent again. Losing the connection does not close the session.
 
-Close codes: 1000 after ``session.closed``; 4400 bad ``after``; 4404 no such session; 4408 the client takes no data;
-4409 the session is over; 4410 the events after ``after`` are no longer kept; 1011 the server failed.
+Close codes: 1000 after ``session.closed``; 4400 bad ``after``; 4401 the key or token is valid no longer; 4404 no such
+session; 4408 the client takes no data; 4409 the session is over; 4410 the events after ``after`` are no longer kept;
+4429 a quota is used up; 1011 the server failed.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from msgspec import Struct
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ClientEvent, Close, Playback, Say, SayAudio, ServerEvent, SessionError, StopSpeaking
+from schemas.principal import Scope
 from schemas.validation import decoded_json
+from server.http.gate import needs
 from server.http.streams import SEND_TIMEOUT_S, is_seq
 from session.log import Published
-from session.manager import SessionManager
+from session.own_sessions import OwnSessions
 from session.runner import Session
 
 _log = structlog.stdlib.get_logger("antiphon.server")
@@ -59,9 +62,9 @@ class Ending(Struct, frozen=True):
     reason: str
 
 
-@websocket("/v1/sessions/{session_id:str}/stream")
+@websocket("/v1/sessions/{session_id:str}/stream", opt=needs(Scope.SESSIONS))
 async def stream_session(
-    socket: StreamSocket, session_id: FromPath[str], sessions: NamedDependency[SessionManager]
+    socket: StreamSocket, session_id: FromPath[str], sessions: NamedDependency[OwnSessions]
 ) -> None:
     """Connect a client to a session."""
     try:
@@ -75,7 +78,7 @@ async def stream_session(
         pass
 
 
-async def _stream(socket: StreamSocket, session_id: str, sessions: SessionManager) -> Ending | None:
+async def _stream(socket: StreamSocket, session_id: str, sessions: OwnSessions) -> Ending | None:
     """Serve one connection. ``None`` if the client ended it."""
     try:
         after_seq = _after(socket.query_params.get("after", "0"))
@@ -92,7 +95,7 @@ async def _stream(socket: StreamSocket, session_id: str, sessions: SessionManage
 class _Connection:
     """Two tasks: one sends events, the other receives audio and client events. Either ends both."""
 
-    def __init__(self, socket: StreamSocket, session: Session, sessions: SessionManager) -> None:
+    def __init__(self, socket: StreamSocket, session: Session, sessions: OwnSessions) -> None:
         self._socket = socket
         self._session = session
         self._sessions = sessions
@@ -142,6 +145,9 @@ class _Connection:
             try:
                 await self._take(message.get("bytes"), message.get("text"))
             except SpeechError as error:
+                if error.code is ErrorCode.QUOTA_EXCEEDED:
+                    self._end(_ending(error))  # not an event for each piece of audio that goes on coming
+                    return
                 # Until session.closed has reached it, a client cannot know that its microphone is no longer wanted.
                 if error.code is not ErrorCode.SESSION_CLOSED:
                     await self._send(SessionError(error=error.info))

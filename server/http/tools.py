@@ -13,17 +13,16 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from engines.codec.decoder import Decoder
-from engines.host import EngineHost
 from schemas.tools import ToolEvent, ToolList
+from server.callers import Callers
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import JSON, documented, json_bytes
+from server.http.gate import needs, principal_of
 from server.http.streams import SendEvent, as_asgi, encoded_event, produced_events, until_disconnected
 from server.settings import Settings
-from session.manager import SessionManager
 from tools.registry import TOOLS
 from tools.schema import tool_info
-from tools.tool import AnyTool, ToolContext, ToolLimits, ignore_event
+from tools.tool import AnyTool, ignore_event
 
 Emit = Callable[[ToolEvent], Awaitable[None]]
 
@@ -31,6 +30,7 @@ Emit = Callable[[ToolEvent], Awaitable[None]]
 @get(
     "/v1/tools",
     operation_id="listTools",
+    opt=needs(),
     summary="List the tools",
     description="Names, descriptions and JSON Schemas, for the function calling of language models.",
     tags=["tools"],
@@ -45,7 +45,7 @@ def list_tools() -> ToolList:
 _TOOL_LIST: Final = ToolList(tools=tuple(tool_info(tool) for tool in TOOLS))
 
 
-@post("/v1/tools/{name:str}", include_in_schema=False, sync_to_thread=False)
+@post("/v1/tools/{name:str}", opt=needs(), include_in_schema=False, sync_to_thread=False)
 def call_unknown_tool(name: FromPath[str]) -> None:
     """Says which tools there are."""
     _ = TOOLS[name]
@@ -58,6 +58,7 @@ def _operation(tool: AnyTool) -> HTTPRouteHandler:
         status_code=200,
         operation_class=documented(tool.input, JSON),
         operation_id=tool.name,
+        opt=needs(tool.scope),
         summary=tool.title,
         description=f"{tool.description} With `Accept: text/event-stream` the result is the last of a stream of "
         "events: progress, segment and audio come before result, or error.",
@@ -69,25 +70,14 @@ def _operation(tool: AnyTool) -> HTTPRouteHandler:
     )
     async def call_tool(
         request: HttpRequest,
-        host: NamedDependency[EngineHost],
-        decoder: NamedDependency[Decoder],
-        sessions: NamedDependency[SessionManager],
+        callers: NamedDependency[Callers],
         settings: NamedDependency[Settings],
     ) -> ASGIApp:
+        principal = principal_of(request.scope)
         arguments = TOOLS.decode(tool.name, await json_bytes(request))
 
         async def call(emit: Emit) -> Struct:
-            context = ToolContext(
-                host=host,
-                decoder=decoder,
-                sessions=sessions,
-                limits=ToolLimits(
-                    max_text_chars=settings.limits.max_text_chars,
-                    engine_timeout_s=settings.limits.request_timeout_s,
-                ),
-                emit=emit,
-            )
-            return await tool.handler(context, arguments)
+            return await tool.run(callers.tool_context(principal, emit), arguments)
 
         if "text/event-stream" in request.headers.get("accept", ""):
             return _event_stream(call, drain_s=settings.server.drain_s)

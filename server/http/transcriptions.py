@@ -34,9 +34,11 @@ from schemas.openai import (
     VerboseSegment,
     VerboseWord,
 )
+from schemas.principal import Scope
 from schemas.transcripts import AsrTask, Progress, Segment, Transcript, continuation, language_code
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import MULTIPART, documented, form_body
+from server.http.gate import needs
 from server.http.streams import as_asgi, event_stream, streamed, until_disconnected
 from server.settings import Settings
 from server.subtitles import srt, vtt
@@ -65,6 +67,7 @@ _SUBTITLES: Final = {"srt": (srt, "application/x-subrip; charset=utf-8"), "vtt":
     status_code=200,
     operation_class=documented(TranscriptionForm, MULTIPART),
     operation_id="createTranscription",
+    opt=needs(Scope.AUDIO),
     summary="Transcribe a recording",
     description="The text of a recording in its own language, whole or, with stream=true, as server-sent events.",
     tags=["audio"],
@@ -115,6 +118,7 @@ async def create_transcription(
     status_code=200,
     operation_class=documented(TranslationForm, MULTIPART),
     operation_id="createTranslation",
+    opt=needs(Scope.AUDIO),
     summary="Translate a recording into English",
     description="The English text of a recording in any language.",
     tags=["audio"],

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ServerEvent
+from schemas.principal import LOCAL
 from schemas.sessions import SessionSettings, SessionState
 
 
@@ -24,6 +25,8 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     """RFC 3339, UTC."""
     settings: SessionSettings
     state: SessionState
+    tenant: str = LOCAL.tenant
+    """Whose it is."""
     last_seq: int = 0
     """Sequence number of the newest event."""
     first_seq: int = 1

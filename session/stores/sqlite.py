@@ -29,10 +29,11 @@ from session.stores.base import SessionRecord, events_expired, unknown_session
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 SCHEMA: Final = """
 CREATE TABLE session (
-    id TEXT PRIMARY KEY, created_at TEXT NOT NULL, settings BLOB NOT NULL, state TEXT NOT NULL
+    id TEXT PRIMARY KEY, created_at TEXT NOT NULL, settings BLOB NOT NULL, state TEXT NOT NULL,
+    tenant TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX session_by_state ON session (state, created_at);
 CREATE TABLE event (
@@ -41,6 +42,8 @@ CREATE TABLE event (
     PRIMARY KEY (session_id, seq)
 ) STRICT, WITHOUT ROWID;
 """
+TENANTS: Final = "ALTER TABLE session ADD COLUMN tenant TEXT NOT NULL DEFAULT 'local';"
+"""From format 1, in which all sessions were everybody's."""
 BUSY_TIMEOUT_S: Final = 5.0
 
 
@@ -74,8 +77,9 @@ class SqliteStore:
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if version in {0, 1}:
+            change = TENANTS if version else SCHEMA
+            self._db.executescript(f"BEGIN; {change} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise SpeechError(
                 ErrorCode.INVALID_SETTING,
@@ -86,8 +90,9 @@ class SqliteStore:
 
     async def create(self, record: SessionRecord) -> None:
         """Begin the log of a new session."""
-        row = (record.session_id, record.created_at, self._encoder.encode(record.settings), record.state.value)
-        await self._run(lambda: self._db.execute("INSERT INTO session VALUES (?, ?, ?, ?)", row))
+        settings = self._encoder.encode(record.settings)
+        row = (record.session_id, record.created_at, settings, record.state.value, record.tenant)
+        await self._run(lambda: self._db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?)", row))
 
     async def append(self, session_id: str, events: Sequence[ServerEvent]) -> None:
         """Add events in one transaction; the oldest beyond the retention go."""
@@ -150,7 +155,7 @@ class SqliteStore:
     async def _records(self, where: str, argument: str) -> list[SessionRecord]:
         # `where` is one of the constants above, never a caller's text.
         sql = (
-            "SELECT s.id, s.created_at, s.settings, s.state, "  # noqa: S608
+            "SELECT s.id, s.created_at, s.settings, s.state, s.tenant, "  # noqa: S608
             "(SELECT max(seq) FROM event WHERE session_id = s.id), "
             "(SELECT min(seq) FROM event WHERE session_id = s.id), "
             "(SELECT at_ms FROM event WHERE session_id = s.id ORDER BY seq DESC LIMIT 1) "
@@ -163,11 +168,12 @@ class SqliteStore:
                 created_at=created_at,
                 settings=self._settings.decode(settings),
                 state=SessionState(state),
+                tenant=tenant,
                 last_seq=last_seq or 0,
                 first_seq=first_seq or 1,
                 at_ms=at_ms or 0,
             )
-            for session_id, created_at, settings, state, last_seq, first_seq, at_ms in rows
+            for session_id, created_at, settings, state, tenant, last_seq, first_seq, at_ms in rows
         ]
 
     async def _run(self, call: Callable[[], T]) -> T:

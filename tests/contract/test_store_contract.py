@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ServerEvent, SessionOpened, SpeechStarted, TurnEnded
@@ -171,3 +172,23 @@ async def test_sqlite_rolls_back_a_batch_that_fails(tmp_path: Path) -> None:
     assert [event.seq for event in await store.read("ses_1", 0, 100)] == [1, 2]
     await store.append("ses_1", events(3, 3))
     await store.aclose()
+
+
+async def test_whose_a_session_is_is_kept(store: EventStore) -> None:
+    await store.create(replace(record(), tenant="acme"))
+    assert (await store.record("ses_1")).tenant == "acme"
+    assert [kept.tenant for kept in await store.open_sessions()] == ["acme"]
+
+
+async def test_sessions_of_the_format_without_tenants_are_the_local_ones(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.db"
+    first = SqliteStore(path)
+    await first.create(record())
+    await first.aclose()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("ALTER TABLE session DROP COLUMN tenant; PRAGMA user_version=1;")
+    again = SqliteStore(path)
+    assert (await again.record("ses_1")).tenant == "local"
+    await again.create(replace(record("ses_2"), tenant="acme"))
+    assert (await again.record("ses_2")).tenant == "acme"
+    await again.aclose()

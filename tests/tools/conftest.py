@@ -19,10 +19,12 @@ from engines.host import EngineHost
 from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
+from schemas.principal import LOCAL
 from schemas.tools import ToolEvent
 from session.clock import FakeClock
 from session.limits import SessionLimits
 from session.manager import SessionManager
+from session.own_sessions import OwnSessions
 from session.stores.memory import MemoryStore
 from tools.registry import TOOLS
 from tools.tool import ToolContext, ToolLimits
@@ -68,7 +70,13 @@ def context(host: EngineHost, decoder: Decoder, sessions: SessionManager, events
     async def emit(event: ToolEvent) -> None:
         events.append(event)
 
-    return ToolContext(host=host, decoder=decoder, sessions=sessions, limits=ToolLimits(max_text_chars=200), emit=emit)
+    return ToolContext(
+        host=host,
+        decoder=decoder,
+        sessions=OwnSessions(sessions, LOCAL),
+        limits=ToolLimits(max_text_chars=200),
+        emit=emit,
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import pytest
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
 from engines.spec import HostSettings
+from schemas.principal import LOCAL
 from session.manager import SessionManager
+from session.own_sessions import OwnSessions
 from session.stores.memory import MemoryStore
 from tools.registry import TOOLS
 from tools.tool import ToolContext
@@ -36,6 +38,7 @@ async def test_voices_of_a_language(call: Callable[..., Awaitable[Any]], languag
 
 async def test_a_server_without_synthesis_has_no_voices() -> None:
     async with EngineHost({}, HostSettings()) as host:
-        context = ToolContext(host=host, decoder=Decoder(), sessions=SessionManager(host, MemoryStore()))
+        sessions = OwnSessions(SessionManager(host, MemoryStore()), LOCAL)
+        context = ToolContext(host=host, decoder=Decoder(), sessions=sessions)
         result: Any = await TOOLS.call("list_voices", {}, context)
     assert (result.voices, result.default) == ((), None)

@@ -59,6 +59,17 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     )
 
 
+def test_a_public_address_wants_keys_or_to_be_told_that_it_is_meant(tmp_path: Path) -> None:
+    environment = {"ANTIPHON_AUTH_KEYS_FILE": str(tmp_path / "keys.json")}
+    arguments = ["serve", "--host", "0.0.0.0", "--port", "0", "--fake-engines", "--store", "memory"]
+    result = CliRunner(env=environment).invoke(antiphon, arguments)
+    assert result.exit_code == 1
+    assert "antiphon keys create" in result.stderr
+    assert "--insecure" in result.stderr
+    shown = CliRunner().invoke(antiphon, [*arguments, "--insecure", "--print-settings", "--json"])
+    assert json.loads(shown.output)["auth"]["mode"] == "off"
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(SpeechError, match=r"not possible to listen on port 0 of 192\.0\.2\.1"):
         bind(ServerSettings(host="192.0.2.1", port=0))

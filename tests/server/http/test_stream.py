@@ -280,7 +280,7 @@ async def test_a_failure_of_the_server_is_1011_without_details(
         raise RuntimeError("secret")
 
     session_id = await opened(live)
-    monkeypatch.setattr("session.manager.SessionManager.find", fail)
+    monkeypatch.setattr("session.own_sessions.OwnSessions.find", fail)
     async with connected(live, session_id) as client:
         assert await client.close_code() == 1011
         assert "secret" not in client.reason

@@ -94,7 +94,7 @@ async def test_an_unexpected_failure_of_a_streamed_tool_tells_no_details(
         raise RuntimeError("secret")
 
     async with open_client() as client:
-        monkeypatch.setattr("session.manager.SessionManager.find", fail)
+        monkeypatch.setattr("session.own_sessions.OwnSessions.find", fail)
         ((name, data),) = await stream(client, parse_events, "listen", session_id="ses_none")
     assert (name, data["error"]["code"]) == ("error", "internal")
     assert "secret" not in json.dumps(data)
