@@ -51,6 +51,7 @@ def _spec(entry: ModelEntry, store: ModelStore, settings: HostSettings) -> Engin
         voices=_read_voices(entry, store) if installed else (),
         installed=installed,
         default=entry.default,
+        fingerprint=entry.fingerprint,
         load=partial(_load, entry.name, adapter, store, settings),
     )
 

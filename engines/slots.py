@@ -119,6 +119,7 @@ class EngineSlots:
             loaded=slot.loaded,
             resident_bytes=slot.resident_bytes,
             default=slot is self.default(slot.spec.kind),
+            fingerprint=slot.spec.fingerprint,
         )
 
     def _default(self, kind: ModelKind) -> EngineSlot | None:

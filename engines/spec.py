@@ -62,5 +62,7 @@ class EngineSpec(Struct, frozen=True, kw_only=True, eq=False):
     voices: tuple[Voice, ...] = ()
     """Of a synthesis engine: known without loading it."""
     installed: bool = True
+    fingerprint: str = ""
+    """Of its files; see :attr:`schemas.models.ModelStatus.fingerprint`."""
     default: bool = False
     """Whether it is used, among those of its kind, where neither request nor settings name one."""

@@ -68,6 +68,9 @@ class ErrorCode(StrEnum):
     INTERNAL = "internal"
     # Settings, met only at start-up
     INVALID_SETTING = "invalid_setting"
+    # Decision logs, met only by who replays one
+    INVALID_LOG = "invalid_log"
+    UNSUPPORTED_LOG = "unsupported_log"
 
 
 class ErrorSpec(Struct, frozen=True):
@@ -120,6 +123,8 @@ ERRORS: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.ENGINE_FAILED: ErrorSpec(500, retryable=True),
     ErrorCode.INTERNAL: ErrorSpec(500),
     ErrorCode.INVALID_SETTING: ErrorSpec(500),
+    ErrorCode.INVALID_LOG: ErrorSpec(422),
+    ErrorCode.UNSUPPORTED_LOG: ErrorSpec(422),
 }
 
 

@@ -39,3 +39,5 @@ class ModelStatus(Struct, frozen=True, kw_only=True):
     """By how much the server's resident memory grew when it was loaded; 0 if it is not."""
     default: bool
     """Whether it is used where a request names no model."""
+    fingerprint: str
+    """SHA-256 of its files' hashes: equal if and only if all its files are. Empty if it has no files that are known."""

@@ -9,7 +9,9 @@ from platformdirs import user_data_path
 
 from engines.host import EngineHost
 from schemas.errors import ErrorCode, SpeechError
-from server.settings import Settings
+from server.settings import DecisionLogSettings, Settings
+from session.decision_recorder import DecisionLogs
+from session.decision_recorder import DecisionLogSettings as LogBounds
 from session.limits import SessionLimits
 from session.manager import SessionManager
 from session.stores.base import EventStore
@@ -38,10 +40,34 @@ def session_store(settings: Settings) -> EventStore:
 
 
 def session_manager(settings: Settings, host: EngineHost, store: EventStore) -> SessionManager:
-    """The sessions of this process."""
+    """The sessions of this process.
+
+    Raises:
+        SpeechError: ``invalid_setting`` if the folder of decision logs cannot be made.
+    """
     limits = SessionLimits(
         max_sessions=settings.limits.max_sessions,
         idle_timeout_s=settings.limits.session_idle_s,
         retention_s=settings.store.retention_s,
     )
-    return SessionManager(host, store, limits)
+    return SessionManager(host, store, limits, decision_logs=_decision_logs(settings.decision_log))
+
+
+def _decision_logs(settings: DecisionLogSettings) -> DecisionLogs:
+    if settings.dir is None:
+        return DecisionLogs()
+    bounds = LogBounds(
+        folder=Path(settings.dir),
+        texts=settings.texts,
+        session_bytes=settings.session_mb * 1_000_000,
+        total_bytes=settings.total_mb * 1_000_000,
+    )
+    try:
+        return DecisionLogs(bounds)
+    except OSError as error:
+        raise SpeechError(
+            ErrorCode.INVALID_SETTING,
+            f"The folder of decision logs cannot be made: {error.strerror}. Set decision_log.dir "
+            "(ANTIPHON_DECISION_LOG_DIR) to one that can be written, or leave it out.",
+            param="decision_log.dir",
+        ) from error

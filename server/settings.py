@@ -138,11 +138,32 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     """Logs of sessions that are over are kept for this long, counted from when they were opened."""
 
 
+class DecisionLogSettings(Struct, frozen=True, kw_only=True):
+    """Whether the decisions of turn-taking are written down, to be replayed with ``antiphon replay``."""
+
+    dir: str | None = None
+    """Folder of the logs, a file or two a session; left out: there are none."""
+    texts: bool = False
+    """Whether they hold what was said. If not, a hash and the number of words are in its place; they replay alike."""
+    session_mb: Count = 32
+    """Size of one session's log, two and a half hours; of a longer session the end is kept."""
+    total_mb: Count = 1_024
+    """Size of all together; the oldest are deleted."""
+
+
 class LogSettings(Struct, frozen=True, kw_only=True):
     """What is logged, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
+
+
+class TelemetrySettings(Struct, frozen=True, kw_only=True):
+    """What is measured, besides ``/metrics``."""
+
+    spans: bool = False
+    """Whether to export OpenTelemetry spans of requests and turns, by OTLP over HTTP. Where to is read from the
+    variables ``OTEL_*`` of the environment. Needs the extra ``otel``."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -155,7 +176,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     quotas: Quotas = Quotas()
     store: StoreSettings = StoreSettings()
+    decision_log: DecisionLogSettings = DecisionLogSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 class SettingField(Struct, frozen=True):

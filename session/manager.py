@@ -25,6 +25,8 @@ from schemas.principal import LOCAL, Account, Principal
 from schemas.sessions import Conversation, SessionInfo, SessionSettings, SessionState
 from schemas.transcripts import language_code
 from session.clock import Clock, MonotonicClock
+from session.decision_log import ModelUsed
+from session.decision_recorder import DecisionLogs
 from session.history import History
 from session.limits import SessionLimits
 from session.log import READ_EVENTS, EventLog, Published
@@ -40,6 +42,8 @@ SWEEP_S: Final = 15.0
 PRUNE_EVERY_SWEEPS: Final = 240
 """Once an hour."""
 CLOSE_GRACE_S: Final = 10.0
+_DECIDING: Final = {ModelKind.VAD, ModelKind.TURN_DETECTOR}
+"""Kinds of models, besides recognition, that the turn core hears from."""
 
 
 class SessionManager:
@@ -50,12 +54,18 @@ class SessionManager:
     """
 
     def __init__(
-        self, host: EngineHost, store: EventStore, limits: SessionLimits | None = None, clock: Clock | None = None
+        self,
+        host: EngineHost,
+        store: EventStore,
+        limits: SessionLimits | None = None,
+        clock: Clock | None = None,
+        decision_logs: DecisionLogs | None = None,
     ) -> None:
         self._host = host
         self._store = store
         self._limits = limits or SessionLimits()
         self._clock = clock or MonotonicClock()
+        self._decision_logs = decision_logs or DecisionLogs()
         self.recognition = RecognitionCounts()
         """Of all sessions since the start."""
         self._voice_activity = VoiceActivity(host)
@@ -138,6 +148,9 @@ class SessionManager:
             clock=self._clock,
             limits=self._limits,
             counts=self.recognition,
+            decisions=self._decision_logs.recorder(
+                record.session_id, settings.turn, self._models(settings), self._clock.now_us()
+            ),
         )
         self._live[record.session_id] = session
         await self._tasks.start(self._run, session)
@@ -174,6 +187,14 @@ class SessionManager:
         """
         session = self._live.get(session_id)
         return session.owner.tenant if session else (await self._store.record(session_id)).tenant
+
+    def _models(self, settings: SessionSettings) -> tuple[ModelUsed, ...]:
+        """Whose answers the turn core will get."""
+        asr = self._host.model(ModelKind.ASR, settings.asr_model)
+        others = [model for model in self._host.models() if model.default and model.kind in _DECIDING]
+        return tuple(
+            ModelUsed(kind=model.kind, name=model.name, fingerprint=model.fingerprint) for model in (asr, *others)
+        )
 
     def _check(self, settings: SessionSettings, host: EngineHost) -> None:
         if settings.voice is not None:
@@ -300,6 +321,8 @@ class SessionManager:
             del self._live[session.session_id]
             self._release(session.owner)
             session.ended.set()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_GRACE_S):
+                await self._prune_decision_logs()
             logger.info("session_closed", session_id=session.session_id, received_ms=session.info.received_ms)
 
     async def _note_closed(self, session_id: str) -> None:
@@ -307,6 +330,12 @@ class SessionManager:
             await self._store.set_state(session_id, SessionState.CLOSED)
         except Exception:  # a store that fails must not take the other sessions with it
             logger.exception("session_state_not_stored", session_id=session_id)
+
+    async def _prune_decision_logs(self) -> None:
+        try:
+            await self._decision_logs.prune()
+        except OSError as error:
+            logger.warning("decision_logs_not_pruned", reason=error.strerror)
 
     async def _sweep(self) -> None:
         sweeps = 0

@@ -36,6 +36,7 @@ from schemas.transcripts import Word
 from session.audio_buffer import AudioBuffer
 from session.audio_input import AudioInput
 from session.clock import Clock
+from session.decision_recorder import DecisionRecorder
 from session.heard_turns import HeardTurns
 from session.history import History
 from session.hypothesis import LocalAgreement
@@ -106,6 +107,7 @@ class Session:
         clock: Clock,
         limits: SessionLimits,
         counts: RecognitionCounts,
+        decisions: DecisionRecorder,
     ) -> None:
         self.session_id = session_id
         self.settings = settings
@@ -118,6 +120,7 @@ class Session:
         self._host = host.on_behalf_of(Caller(tenant=owner.tenant, allowance=allowance))
         self._clock = clock
         self._limits = limits
+        self._decisions = decisions
         self._state = TurnState()
         self._history = History()
         self._heard_turns = HeardTurns(self._history)
@@ -337,6 +340,7 @@ class Session:
         self._publish(SessionOpened(session_id=self.session_id, settings=self.settings))
         async with anyio.create_task_group() as writing:
             writing.start_soon(self._write_log)
+            writing.start_soon(self._decisions.run)
             try:
                 async with anyio.create_task_group() as self._tasks:
                     self._tasks.start_soon(self._input.run)
@@ -351,6 +355,7 @@ class Session:
                 for item_id in self._speaker.unfinished:
                     self._speaker.end(item_id, interrupted=True)
                 self._publish(SessionClosed(reason=self._close_reason))
+                self._decisions.close()
                 self._heard_turns.changed()
 
     async def _write_log(self) -> None:
@@ -387,7 +392,9 @@ class Session:
     # Events through the core, actions out
 
     def _dispatch(self, event: TurnEvent) -> None:
-        self._state, actions = step(self._state, event, self.settings.turn)
+        before = self._state
+        self._state, actions = step(before, event, self.settings.turn)
+        self._decisions.record(before, event, actions, self._clock.now_us())
         for action in actions:
             self._perform(action)
 

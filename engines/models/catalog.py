@@ -10,6 +10,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import Annotated, Self
@@ -124,6 +125,12 @@ class ModelEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def size_bytes(self) -> int:
         """Size on disk."""
         return sum(file.size_bytes for file in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of its files' paths and hashes; empty if they are not known."""
+        listed = "".join(f"{file.sha256}  {file.path}\n" for file in sorted(self.files, key=lambda file: file.path))
+        return sha256(listed.encode()).hexdigest() if listed else ""
 
 
 class _CatalogFile(Struct, frozen=True, forbid_unknown_fields=True):

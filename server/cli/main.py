@@ -18,6 +18,9 @@ _COMMANDS: Final = {
     "demo": LazyCommand("server.cli.demo", "demo", "Hold a short conversation with it, from start to end."),
     "transcribe": LazyCommand("server.cli.transcribe", "transcribe", "Write down what is said in recordings."),
     "say": LazyCommand("server.cli.say", "say", "Speak a text into a file."),
+    "replay": LazyCommand(
+        "server.cli.replay", "replay_log", "Run a session's decisions again, or under other settings."
+    ),
     "models": LazyCommand("server.cli.models", "models", "List, fetch, check and delete model weights."),
     "voices": LazyCommand("server.cli.voices", "voices", "Keep voices of people, with their consent."),
     "keys": LazyCommand("server.cli.keys", "keys", "Make, list and revoke the API keys that callers come in by."),
