@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from schemas.errors import ErrorInfo
-from schemas.sessions import HeardSource, SessionSettings, SpeechStatus
+from schemas.sessions import HeardSource, SessionSettings, SpeechStatus, TurnLatency
 from schemas.speech import SpeechOptions
 from schemas.transcripts import Word
 
@@ -86,8 +86,19 @@ class TurnEnded(_ServerEvent, frozen=True, kw_only=True, tag="turn.ended"):
     """When silence had lasted long enough."""
     words: tuple[Word, ...] = ()
     """Times count from the start of the session's audio."""
+    latency: TurnLatency | None = None
+    """How long it took to get here; ``turn.latency`` has the rest."""
     error: ErrorInfo | None = None
     """Why recognition failed: the user said something, and nobody knows what."""
+
+
+class TurnLatencyMeasured(_ServerEvent, frozen=True, kw_only=True, tag="turn.latency"):
+    """How long the user waited for the answer to a turn: once the client has acknowledged some of it, or it is over."""
+
+    turn: int
+    item_id: str
+    """The answer: the first item that was heard after the turn."""
+    latency: TurnLatency
 
 
 class SayStarted(_ServerEvent, frozen=True, kw_only=True, tag="say.started"):
@@ -155,6 +166,7 @@ ServerEvent = (
     | SpeechResumed
     | TranscriptPartial
     | TurnEnded
+    | TurnLatencyMeasured
     | SayStarted
     | SayText
     | SayAudio

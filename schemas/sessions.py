@@ -111,6 +111,23 @@ class HeardSource(StrEnum):
     """Counted from when audio was sent; the client reported nothing."""
 
 
+class TurnLatency(Struct, frozen=True, kw_only=True):
+    """Where the time went between the end of the user's speech and the first sound of the answer.
+
+    The parts follow one another, and ``total_ms`` is their sum. Null is what has not happened, or not yet.
+    """
+
+    decision_ms: int
+    """Until it was decided that the turn is over. Counted in the user's audio: silence, mostly."""
+    final_ms: int
+    """From then until its text was final."""
+    queued_ms: int | None = None
+    """From then until the first audio of the agent's answer was sent."""
+    acked_ms: int | None = None
+    """From then until the client had played some of it, by its own account."""
+    total_ms: int
+
+
 class UserTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
     """One complete turn of the user."""
 
@@ -123,6 +140,8 @@ class UserTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
     """End of the last voiced audio."""
     words: tuple[Word, ...] = ()
     """Times count from the start of the session's audio."""
+    latency: TurnLatency | None = None
+    """Null in histories of versions that did not measure it."""
     error: ErrorInfo | None = None
     """Why recognition failed: the user said something, and nobody knows what. Ask them to say it again."""
 

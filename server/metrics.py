@@ -16,11 +16,16 @@ from prometheus_client.registry import Collector
 
 from engines.host import EngineHost
 from server.loop_lag import LoopLag
+from session.latency import TurnMoments
 from session.manager import SessionManager
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 """Others count as one: the method is the client's text, and a label must not grow without bound."""
 _DURATION_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+_LATENCY_BUCKETS_S: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""Close together where people notice: they answer one another after 200 ms, and wonder after a second."""
 
 
 class HttpMetrics:
@@ -109,6 +114,32 @@ class EngineMetrics(Collector):
             yield histogram
 
 
+class TurnMetrics:
+    """Observes how long turns took, part by part."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._latency_s = Histogram(
+            "antiphon_turn_latency_seconds",
+            "From the end of the user's speech to the first sound of the answer, by stage; total is all",
+            ["stage"],
+            buckets=_LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+
+    def observe(self, _session_id: str, moments: TurnMoments) -> None:
+        """Count one turn: the stages it reached, and their sum if it was answered."""
+        latency = moments.latency
+        for stage, stage_ms in (
+            ("decision", latency.decision_ms),
+            ("final", latency.final_ms),
+            ("queued", latency.queued_ms),
+            ("acked", latency.acked_ms),
+            ("total", None if latency.queued_ms is None else latency.total_ms),
+        ):
+            if stage_ms is not None:
+                self._latency_s.labels(stage).observe(stage_ms / 1000)
+
+
 class SessionMetrics(Collector):
     """Reads what sessions count when it is asked for."""
 
@@ -138,6 +169,7 @@ class Metrics:
         self.loop_lag = LoopLag(self._registry)
         self._registry.register(EngineMetrics(host))
         self._registry.register(SessionMetrics(sessions))
+        sessions.observe(TurnMetrics(self._registry).observe)
 
     def exposition(self) -> bytes:
         """The text format of Prometheus."""

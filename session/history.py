@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from schemas.events import SayEnded, SayStarted, SayText, ServerEvent, TurnEnded
+from schemas.events import SayEnded, SayStarted, SayText, ServerEvent, TurnEnded, TurnLatencyMeasured
 from schemas.sessions import AgentTurn, ConversationItem, SpeechStatus, UserTurn
 
 
@@ -49,9 +49,13 @@ class History:
                     started_ms=event.started_ms,
                     ended_ms=event.ended_ms,
                     words=event.words,
+                    latency=event.latency,
                     error=event.error,
                 )
                 self._order.append(event.turn)
+            case TurnLatencyMeasured():
+                if event.turn in self._users:
+                    self._users[event.turn] = replace(self._users[event.turn], latency=event.latency)
             case SayText():
                 known = self._agent(event.item_id)
                 self._agents[event.item_id] = replace(known, text=known.text + event.text)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -28,6 +29,7 @@ from session.clock import Clock, MonotonicClock
 from session.decision_log import ModelUsed
 from session.decision_recorder import DecisionLogs
 from session.history import History
+from session.latency import TurnMoments
 from session.limits import SessionLimits
 from session.log import READ_EVENTS, EventLog, Published
 from session.recognition import RecognitionCounts
@@ -44,6 +46,10 @@ PRUNE_EVERY_SWEEPS: Final = 240
 CLOSE_GRACE_S: Final = 10.0
 _DECIDING: Final = {ModelKind.VAD, ModelKind.TURN_DETECTOR}
 """Kinds of models, besides recognition, that the turn core hears from."""
+
+
+TurnObserver = Callable[[str, TurnMoments], None]
+"""Gets a session's id, and when what happened in one of its turns."""
 
 
 class SessionManager:
@@ -66,6 +72,7 @@ class SessionManager:
         self._limits = limits or SessionLimits()
         self._clock = clock or MonotonicClock()
         self._decision_logs = decision_logs or DecisionLogs()
+        self._observers: list[TurnObserver] = []
         self.recognition = RecognitionCounts()
         """Of all sessions since the start."""
         self._voice_activity = VoiceActivity(host)
@@ -101,6 +108,14 @@ class SessionManager:
     def live_count(self) -> int:
         """Sessions that are open now."""
         return len(self._live)
+
+    def observe(self, observer: TurnObserver) -> None:
+        """Have each turn told, once it is answered or will not be any more."""
+        self._observers.append(observer)
+
+    def _on_answered(self, session_id: str, moments: TurnMoments) -> None:
+        for observer in self._observers:
+            observer(session_id, moments)
 
     async def open(
         self, settings: SessionSettings, owner: Principal = LOCAL, allowance: Allowance | None = None
@@ -151,6 +166,7 @@ class SessionManager:
             decisions=self._decision_logs.recorder(
                 record.session_id, settings.turn, self._models(settings), self._clock.now_us()
             ),
+            on_answered=partial(self._on_answered, record.session_id),
         )
         self._live[record.session_id] = session
         await self._tasks.start(self._run, session)

@@ -7,6 +7,7 @@ a task of the session's group and comes back as an event. So there are no locks,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal, assert_never
 
 import anyio
@@ -40,6 +41,7 @@ from session.decision_recorder import DecisionRecorder
 from session.heard_turns import HeardTurns
 from session.history import History
 from session.hypothesis import LocalAgreement
+from session.latency import LatencyLedger, TurnMoments
 from session.limits import SessionLimits
 from session.log import EventLog
 from session.recognition import RecognitionCounts, TurnRecognizer
@@ -108,6 +110,7 @@ class Session:
         limits: SessionLimits,
         counts: RecognitionCounts,
         decisions: DecisionRecorder,
+        on_answered: Callable[[TurnMoments], None],
     ) -> None:
         self.session_id = session_id
         self.settings = settings
@@ -121,6 +124,7 @@ class Session:
         self._clock = clock
         self._limits = limits
         self._decisions = decisions
+        self._latency = LatencyLedger(self._publish, on_answered)
         self._state = TurnState()
         self._history = History()
         self._heard_turns = HeardTurns(self._history)
@@ -314,6 +318,7 @@ class Session:
         """The client's playback position of an item; ``final`` if it will not change any more."""
         self._touch()
         self._speaker.acknowledge(item_id, played_ms, final=final)
+        self._latency.acked(item_id, played_ms, self._clock.now_us())
 
     async def close(self, reason: CloseReason) -> None:
         """End the session and wait until its history is complete."""
@@ -354,6 +359,7 @@ class Session:
                 self._input.close()
                 for item_id in self._speaker.unfinished:
                     self._speaker.end(item_id, interrupted=True)
+                self._latency.close()
                 self._publish(SessionClosed(reason=self._close_reason))
                 self._decisions.close()
                 self._heard_turns.changed()
@@ -392,9 +398,10 @@ class Session:
     # Events through the core, actions out
 
     def _dispatch(self, event: TurnEvent) -> None:
-        before = self._state
+        before, now_us = self._state, self._clock.now_us()
         self._state, actions = step(before, event, self.settings.turn)
-        self._decisions.record(before, event, actions, self._clock.now_us())
+        self._decisions.record(before, event, actions, now_us)
+        self._latency.stepped(before, self._state, now_us)
         for action in actions:
             self._perform(action)
 
@@ -469,6 +476,7 @@ class Session:
             )
 
     def _publish(self, event: ServerEvent, pcm: bytes | None = None) -> None:
+        event = self._latency.published(event, self._clock.now_us())
         self._history.add(event)
         self.log.publish(event, ms_of_samples(self._state.now_samples), pcm)
 

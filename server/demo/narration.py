@@ -21,6 +21,7 @@ from schemas.events import (
     SpeechStopped,
     TranscriptPartial,
     TurnEnded,
+    TurnLatencyMeasured,
 )
 from schemas.sessions import SpeechStatus
 from schemas.transcripts import Word
@@ -55,6 +56,8 @@ def narrate(event: ServerEvent) -> Line | None:  # noqa: C901, PLR0911, PLR0912 
         case TurnEnded():
             said = f"“{event.text}”" if event.text else "nothing was understood"
             return Line("user", f"end of turn, {_s(event.at_ms - event.ended_ms)} after the last word: {said}")
+        case TurnLatencyMeasured():
+            return Line("session", f"answered {_s(event.latency.total_ms)} after the last word")
         case SayText():
             return Line("agent", f"say “{event.text}”")
         case SayStarted():
