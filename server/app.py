@@ -23,7 +23,7 @@ from litestar.types import Scope
 
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
-from server import speech_engines
+from server import speech_engines, telemetry
 from server.auth.access import Access
 from server.auth.quotas import QuotaLedger
 from server.callers import Callers
@@ -102,7 +102,8 @@ def create_app(
         store: Of the logs of sessions; left out, the one of the settings.
 
     Raises:
-        SpeechError: ``invalid_setting`` if the settings name a model or voice that is not there, or let nobody in.
+        SpeechError: ``invalid_setting`` if the settings name a model or voice that is not there, or let nobody in;
+            ``missing_extra`` if they want spans.
     """
     access = Access(settings)
     host = host or speech_engines.engine_host(settings)
@@ -150,6 +151,7 @@ def create_app(
         openapi_config=_openapi(),
         logging_config=None,
         state=State({"sessions": manager}),
+        plugins=telemetry.plugins(settings.telemetry, manager),
     )
     app.asgi_handler = FrontDoor(
         app.asgi_handler,

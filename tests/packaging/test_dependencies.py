@@ -60,7 +60,13 @@ def test_what_tests_scripts_and_examples_import_is_declared_too(
     project = pyproject["project"]
     extras = project["optional-dependencies"]
     allowed = names(
-        [*project["dependencies"], *extras["piper"], *extras["bench"], *pyproject["dependency-groups"]["dev"]]
+        [
+            *project["dependencies"],
+            *extras["piper"],
+            *extras["bench"],
+            *extras["otel"],
+            *pyproject["dependency-groups"]["dev"],
+        ]
     )
     found = undeclared([root / name for name in sorted(BUILD_ONLY)], allowed, {*packages, "benchmarks"})
     # Those in tests/coqui have an environment of their own, in which they could not run without what they import.
