@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from schemas.errors import ErrorInfo
-from schemas.sessions import HeardSource, SessionSettings, SpeechStatus, TurnLatency
+from schemas.sessions import AgentWord, HeardSource, Interruption, SessionSettings, SpeechStatus, TurnLatency
 from schemas.speech import SpeechOptions
 from schemas.transcripts import Word
 
@@ -52,6 +52,15 @@ class SpeechStopped(_ServerEvent, frozen=True, kw_only=True, tag="speech.stopped
 
     turn: int
     stopped_ms: int
+
+
+class SpeechBackchannel(_ServerEvent, frozen=True, kw_only=True, tag="speech.backchannel"):
+    """The user spoke while the agent did, and it was no interruption: a "mhm", a cough. It is no turn."""
+
+    started_ms: int
+    stopped_ms: int
+    text: str
+    """What it sounded like; empty for what has no words."""
 
 
 class SpeechResumed(_ServerEvent, frozen=True, kw_only=True, tag="speech.resumed"):
@@ -106,6 +115,7 @@ class SayStarted(_ServerEvent, frozen=True, kw_only=True, tag="say.started"):
 
     item_id: str
     voice: str
+    interruption: Interruption = Interruption.INTERRUPTIBLE
 
 
 class SayText(_ServerEvent, frozen=True, kw_only=True, tag="say.text"):
@@ -129,12 +139,53 @@ class SayAudio(_ServerEvent, frozen=True, kw_only=True, tag="say.audio"):
     still in memory. Over WebSocket it is null, and a binary frame follows; or empty, and none does, if it is gone."""
 
 
+class PlaybackDuck(_ServerEvent, frozen=True, kw_only=True, tag="playback.duck"):
+    """The user may be speaking: play the item quieter from here on, until ``playback.resume``."""
+
+    item_id: str
+    gain_db: float
+
+
+class PlaybackPause(_ServerEvent, frozen=True, kw_only=True, tag="playback.pause"):
+    """Stop playing at once, keep what is buffered of the item, and report the position with ``playback``."""
+
+    item_id: str
+
+
+class PlaybackResume(_ServerEvent, frozen=True, kw_only=True, tag="playback.resume"):
+    """It was no interruption: go on, at full volume."""
+
+    item_id: str
+    epoch: int
+    """Audio of this epoch and later is valid, besides what is buffered from before ``position_ms``."""
+    position_ms: int | None = None
+    """Drop what is buffered of the item from this place on, and play what comes: it is sent again from here, the start
+    of the interrupted word. Null after ``playback.duck`` alone: nothing was paused, and nothing is sent again."""
+
+
+class PlaybackStalled(_ServerEvent, frozen=True, kw_only=True, tag="playback.stalled"):
+    """A client that used to report its playback position has not for a second, though it should be playing."""
+
+    item_id: str
+    played_ms: int
+    """Its last report."""
+
+
 class PlaybackFlush(_ServerEvent, frozen=True, kw_only=True, tag="playback.flush"):
     """Drop what is buffered of this item at once, then report the final position with ``playback``."""
 
     item_id: str
     epoch: int
     """Audio of this epoch and later is valid."""
+
+
+class ResponseCancelled(_ServerEvent, frozen=True, kw_only=True, tag="response.cancelled"):
+    """The agent lost the floor: stop the language model. What was heard of each item follows in its ``say.ended``."""
+
+    item_ids: tuple[str, ...]
+    """What was being said, and what waited to be. They take no more text."""
+    reason: Literal["user", "client"]
+    """Who took the floor: the user by speaking, or the client by ``stop_speaking``."""
 
 
 class SayEnded(_ServerEvent, frozen=True, kw_only=True, tag="say.ended"):
@@ -145,9 +196,12 @@ class SayEnded(_ServerEvent, frozen=True, kw_only=True, tag="say.ended"):
     heard_text: str
     remaining_text: str
     heard_ms: int
+    """How much of the audio reached the ear."""
     duration_ms: int
-    """Length of the audio that was synthesised."""
+    """Length of the audio that was sent."""
     heard_source: HeardSource
+    words: tuple[AgentWord, ...] = ()
+    """The words whose audio was sent, as far as the voice knows when each is spoken."""
     error: ErrorInfo | None = None
     """Why, if ``status`` is ``failed``."""
 
@@ -164,13 +218,19 @@ ServerEvent = (
     | SpeechStarted
     | SpeechStopped
     | SpeechResumed
+    | SpeechBackchannel
     | TranscriptPartial
     | TurnEnded
     | TurnLatencyMeasured
     | SayStarted
     | SayText
     | SayAudio
+    | PlaybackDuck
+    | PlaybackPause
+    | PlaybackResume
     | PlaybackFlush
+    | PlaybackStalled
+    | ResponseCancelled
     | SayEnded
     | SessionError
 )
@@ -197,6 +257,7 @@ class Say(_ClientEvent, SpeechOptions, frozen=True, kw_only=True, tag="say"):
     voice: str | None = None
     append_to: str | None = None
     more: bool = False
+    interruption: Interruption = Interruption.INTERRUPTIBLE
 
 
 class StopSpeaking(_ClientEvent, frozen=True, kw_only=True, tag="stop_speaking"):

@@ -29,6 +29,10 @@ class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Probability below which it counts as silent after speech; lower than ``vad_on``: hysteresis."""
     vad_on_speaking: Probability = 0.7
     """The same as ``vad_on`` while the agent is audible, against its echo."""
+    vad_on_first: Probability = 0.85
+    """The same in the agent's first three seconds, while nothing is known of its echo."""
+    echo_threshold: Probability = 0.5
+    """Share of a frame's energy that the agent's own audio explains, from which it is echo and no voice."""
     onset_ms: Annotated[int, Meta(ge=32, le=1_000)] = 96
     """Voiced time that starts a turn."""
     pre_roll_ms: Annotated[int, Meta(ge=0, le=2_000)] = 500
@@ -45,9 +49,18 @@ class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     end_of_turn_threshold: Probability = 0.5
     """Score of the turn detector from which a turn sounds complete."""
     barge_in: bool = True
-    """Whether speech of the user stops the agent."""
-    barge_in_ms: Annotated[int, Meta(ge=32, le=5_000)] = 250
-    """Voiced time that stops the agent."""
+    """Whether speech of the user stops the agent. Without, every item is ``uninterruptible``."""
+    duck_db: Annotated[float, Meta(ge=-60.0, le=0.0)] = -12.0
+    """How much quieter the agent is, from ``onset_ms`` of voice over its own, in decibels."""
+    hold_ms: Annotated[int, Meta(ge=32, le=5_000)] = 250
+    """Voice over the agent's own that pauses it."""
+    yield_ms: Annotated[int, Meta(ge=32, le=10_000)] = 1_200
+    """Voice over the agent's own that stops it whatever is said, unless it is a backchannel so far. Words stop it
+    sooner, and "stop" at once."""
+    verdict_ms: Annotated[int, Meta(ge=100, le=5_000)] = 700
+    """How long after the voice the words are waited for; then its length decides."""
+    hold_limit_ms: Annotated[int, Meta(ge=250, le=10_000)] = 2_000
+    """How long the agent is paused at most without a verdict; then it goes on."""
     final_position_ms: Annotated[int, Meta(ge=0, le=2_000)] = 250
     """How long to wait, after stopping, for the client's last playback position."""
     max_turn_s: Annotated[int, Meta(ge=1, le=600)] = 60
@@ -77,6 +90,9 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Rate of the 16-bit mono PCM the client sends."""
     output_rate_hz: RateHz = 24_000
     """Rate of the 16-bit mono PCM the client receives."""
+    output_latency_ms: Annotated[int, Meta(ge=0, le=2_000)] = 0
+    """How long the agent's audio takes from the position the client reports to the ear; for a client that reports none,
+    from the server to the ear."""
     partials: bool = True
     """Whether to publish transcripts of unfinished turns."""
     turn: TurnSettings = TurnSettings()
@@ -100,6 +116,17 @@ class SpeechStatus(StrEnum):
     INTERRUPTED = "interrupted"
     """Stopped by the user's speech or ``stop_speaking``."""
     FAILED = "failed"
+
+
+class Interruption(StrEnum):
+    """What the user's speech does to something the agent says. Their words are kept whichever it is."""
+
+    INTERRUPTIBLE = "interruptible"
+    """An interruption stops it."""
+    HOLD = "hold"
+    """An interruption pauses it: when the user's turn is over it goes on, at the start of the interrupted word."""
+    UNINTERRUPTIBLE = "uninterruptible"
+    """It goes on."""
 
 
 class HeardSource(StrEnum):
@@ -146,6 +173,24 @@ class UserTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
     """Why recognition failed: the user said something, and nobody knows what. Ask them to say it again."""
 
 
+class WordHeard(StrEnum):
+    """Whether a word reached the user."""
+
+    HEARD = "heard"
+    PARTIAL = "partial"
+    """It was cut: it counts as not heard, and is the first of ``remaining_text``."""
+    UNHEARD = "unheard"
+
+
+class AgentWord(Struct, frozen=True, kw_only=True):
+    """A word of an item, with its place in the item's audio."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    heard: WordHeard
+
+
 class AgentTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="agent"):
     """One thing the agent said. ``heard_text`` is what belongs in the language model's history."""
 
@@ -155,8 +200,10 @@ class AgentTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="agent"
     heard_text: str = ""
     remaining_text: str = ""
     heard_ms: int = 0
-    """How much of the audio was played."""
+    """How much of the audio reached the ear."""
     heard_source: HeardSource = HeardSource.ESTIMATED
+    words: tuple[AgentWord, ...] = ()
+    """The words whose audio was sent, once the item is over, as far as the voice knows when each is spoken."""
     error: ErrorInfo | None = None
     """Why, if ``status`` is ``failed``."""
 

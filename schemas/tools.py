@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from schemas.audio import AudioFormat
 from schemas.errors import ErrorInfo
 from schemas.events import MAX_SAY_CHARS
-from schemas.sessions import AgentTurn, SessionSettings, SpeechStatus, UserTurn
+from schemas.sessions import AgentTurn, Interruption, SessionSettings, SpeechStatus, UserTurn
 from schemas.speech import SpeechOptions, Voice
 from schemas.transcripts import AsrTask, Hotwords, LanguageGuess, Segment, Word
 
@@ -206,6 +206,13 @@ class SayInput(SpeechOptions, frozen=True, kw_only=True, forbid_unknown_fields=T
         str | None, Meta(description="item_id of a say with more=true, to go on with it in the same voice.")
     ] = None
     more: Annotated[bool, Meta(description="More text follows by append_to; returns at once.")] = False
+    interruption: Annotated[
+        Interruption,
+        Meta(
+            description="What the user's speech does to this: interruptible stops it, hold pauses it until their turn "
+            "is over, uninterruptible lets it go on. What they say is kept whichever it is."
+        ),
+    ] = Interruption.INTERRUPTIBLE
     wait: Annotated[bool, Meta(description="false returns at once, without waiting for playback.")] = True
     user_timeout_s: Annotated[
         float,

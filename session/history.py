@@ -70,6 +70,7 @@ class History:
                     remaining_text=event.remaining_text,
                     heard_ms=event.heard_ms,
                     heard_source=event.heard_source,
+                    words=event.words,
                     error=event.error,
                 )
             case _:

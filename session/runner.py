@@ -21,6 +21,7 @@ from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import (
     MAX_SAY_CHARS,
+    SayAudio,
     ServerEvent,
     SessionClosed,
     SessionOpened,
@@ -31,7 +32,7 @@ from schemas.events import (
     TurnEnded,
 )
 from schemas.principal import Principal
-from schemas.sessions import AgentTurn, SessionInfo, SessionSettings, SessionState, UserTurn
+from schemas.sessions import AgentTurn, Interruption, SessionInfo, SessionSettings, SessionState, UserTurn
 from schemas.speech import SpeechOptions, is_speakable
 from schemas.transcripts import Word
 from session.audio_buffer import AudioBuffer
@@ -71,6 +72,7 @@ from session.turn_events import (
     FinalPosition,
     FinalReady,
     InputStalled,
+    ItemAudible,
     ItemPlayed,
     SayRequested,
     StopRequested,
@@ -156,7 +158,9 @@ class Session:
             clock,
             settings.output_rate_hz,
             limits.tts_deadline_s,
+            output_latency_ms=settings.output_latency_ms,
             publish=self._publish,
+            on_audible=lambda item_id: self._dispatch(ItemAudible(item_id)),
             on_played=lambda item_id: self._dispatch(ItemPlayed(item_id)),
             on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
         )
@@ -185,10 +189,9 @@ class Session:
         """What was said and heard so far."""
         return self._history
 
-    @property
-    def epoch(self) -> int:
-        """Audio of an older one must not be played any more: whoever has some queued drops it."""
-        return self._speaker.epoch
+    def is_stale(self, audio: SayAudio) -> bool:
+        """Whether a piece of audio must not be played any more: whoever has some queued drops it."""
+        return self._speaker.is_stale(audio)
 
     def is_idle_since(self, moment_us: int) -> bool:
         """Whether nobody has sent audio or called since then, the agent is silent and nobody listens."""
@@ -223,6 +226,7 @@ class Session:
         voice: str | None = None,
         append_to: str | None = None,
         more: bool = False,
+        interruption: Interruption = Interruption.INTERRUPTIBLE,
         options: SpeechOptions | None = None,
     ) -> str:
         """Speak, once nobody has the floor; returns the item's id at once.
@@ -247,8 +251,11 @@ class Session:
         options = (options or SpeechOptions()).on_top_of(
             speed=self.settings.speed, gain_db=self.settings.gain_db, lexicon=self.settings.lexicon
         )
-        item_id = self._speaker.create(text, self._host.voice(voice or self.settings.voice), options, more=more)
-        self._dispatch(SayRequested(item_id))
+        spoken_by = self._host.voice(voice or self.settings.voice)
+        if not self.settings.turn.barge_in:
+            interruption = Interruption.UNINTERRUPTIBLE
+        item_id = self._speaker.create(text, spoken_by, options, more=more, interruption=interruption)
+        self._dispatch(SayRequested(item_id, interruption))
         return item_id
 
     async def wait_spoken(self, item_id: str) -> AgentTurn:

@@ -1,7 +1,8 @@
-"""The agent's voice: items of text, spoken in order, paced by playback, stopped at once.
+"""The agent's voice: items of text, spoken in order, paced by playback, paused and stopped at once.
 
 An item is what one ``say`` speaks. Its text may still be growing while it is spoken. Audio is sent at most
-:data:`LEAD_MS` ahead of the loudspeaker: enough to ride out a network, little to throw away at an interruption.
+:data:`LEAD_MS` ahead of the loudspeaker: enough to ride out a network, little to throw away at an interruption. What
+was sent lately is kept: an item that was paused by mistake is sent again from the start of the interrupted word.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import aclosing
 from typing import Final
 
 import anyio
+import numpy as np
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
@@ -21,15 +23,30 @@ from engines.text.chunker import TextChunk, TextChunker
 from engines.text.ssml import text_of
 from schemas.audio import Samples, pcm16_from_float
 from schemas.errors import ErrorCode, ErrorInfo, SpeechError
-from schemas.events import MAX_SAY_CHARS, PlaybackFlush, SayAudio, SayEnded, SayStarted, SayText, ServerEvent
-from schemas.sessions import SpeechStatus
+from schemas.events import (
+    MAX_SAY_CHARS,
+    PlaybackDuck,
+    PlaybackFlush,
+    PlaybackPause,
+    PlaybackResume,
+    PlaybackStalled,
+    SayAudio,
+    SayEnded,
+    SayStarted,
+    SayText,
+    ServerEvent,
+)
+from schemas.sessions import Interruption, SpeechStatus
 from schemas.speech import SpeechChunk, SpeechOptions, Voice, is_speakable
 from session.clock import Clock
 from session.playout import PlayoutLedger
+from session.tape import Tape
 
 LEAD_MS: Final = 3_000
 PIECE_MS: Final = 100
 """Audio in one ``say.audio`` event."""
+SHORTEST_WAIT_MS: Final = 10
+"""Between two looks at whether the client has acknowledged the end."""
 STALL_S: Final = 10.0
 """A client that acknowledges but does not get on for so long is taken to have stopped."""
 MORE_TEXT_TIMEOUT_S: Final = 60.0
@@ -43,11 +60,31 @@ class _PlaybackStoppedError(Exception):
 
 
 class _Item:
-    def __init__(self, item_id: str, voice: Voice, options: SpeechOptions, *, more: bool) -> None:
+    def __init__(
+        self,
+        item_id: str,
+        voice: Voice,
+        options: SpeechOptions,
+        interruption: Interruption,
+        ledger: PlayoutLedger,
+        tape: Tape,
+        *,
+        more: bool,
+    ) -> None:
         self.item_id = item_id
         self.voice = voice
         self.options = options
-        self.ledger = PlayoutLedger()
+        self.interruption = interruption
+        self.ledger = ledger
+        self.tape = tape
+        self.paused = False
+        self.stalled = False
+        self.resumed_place_ms: int | None = None
+        """Audio from before this place is not stale, though its epoch may be."""
+        self.position_ms = -1.0
+        """Where the loudspeaker was when somebody last looked."""
+        self.moved_us = 0
+        """When it last moved."""
         self.chunker = TextChunker()
         self.chunks: list[TextChunk] = []
         self.more = more
@@ -84,7 +121,9 @@ class Speaker:
         clock: Paces.
         output_rate_hz: Rate of the audio published.
         deadline_s: How long the engine may take for the next piece of speech.
+        output_latency_ms: From the client's playback position to the ear.
         publish: Takes an event, and the PCM of a ``say.audio``.
+        on_audible: Gets the id of an item whose first audio is sent.
         on_played: Gets the id of an item that was played to its end, or failed.
         on_final_position: Gets the id of a stopped item whose last position is known.
     """
@@ -97,7 +136,9 @@ class Speaker:
         output_rate_hz: int,
         deadline_s: float,
         *,
+        output_latency_ms: int = 0,
         publish: Callable[[ServerEvent, bytes | None], None],
+        on_audible: Callable[[str], None],
         on_played: Callable[[str], None],
         on_final_position: Callable[[str], None],
     ) -> None:
@@ -105,8 +146,10 @@ class Speaker:
         self._owner = owner
         self._clock = clock
         self._rate_hz = output_rate_hz
+        self._output_latency_ms = output_latency_ms
         self._deadline_s = deadline_s
         self._publish = publish
+        self._on_audible = on_audible
         self._on_played = on_played
         self._on_final_position = on_final_position
         self._items: dict[str, _Item] = {}
@@ -115,7 +158,15 @@ class Speaker:
 
     # What clients ask for
 
-    def create(self, text: str, voice: Voice, options: SpeechOptions, *, more: bool) -> str:
+    def create(
+        self,
+        text: str,
+        voice: Voice,
+        options: SpeechOptions,
+        *,
+        more: bool,
+        interruption: Interruption = Interruption.INTERRUPTIBLE,
+    ) -> str:
         """A new item; returns its id. It is spoken when the turn core says so.
 
         Raises:
@@ -133,7 +184,15 @@ class Speaker:
                 f"{MAX_QUEUED_ITEMS} items wait to be spoken already. Wait for some to end, or call stop_speaking.",
             )
         self._created += 1
-        item = _Item(f"item_{self._created}", voice, options, more=more)
+        item = _Item(
+            f"item_{self._created}",
+            voice,
+            options,
+            interruption,
+            PlayoutLedger(self._output_latency_ms),
+            Tape(self._rate_hz),
+            more=more,
+        )
         # Also without text: the item's place in the history is here.
         self._publish(SayText(item_id=item.item_id, text=item.words_of(text)), None)
         self._items[item.item_id] = item
@@ -166,6 +225,7 @@ class Speaker:
         if item is None:
             return
         item.ledger.acknowledge(played_ms, self._clock.now_us(), final=final)
+        item.stalled = False
         if item.ledger.final:
             item.final_position.set()
 
@@ -173,6 +233,12 @@ class Speaker:
     def epoch(self) -> int:
         """Audio of an older one must not be played any more."""
         return self._epoch
+
+    def is_stale(self, audio: SayAudio) -> bool:
+        """Whether a piece of audio must not be played any more."""
+        item = self._items.get(audio.item_id)
+        kept_ms = item.resumed_place_ms if item else None
+        return audio.epoch < self._epoch and (kept_ms is None or audio.offset_ms >= kept_ms)
 
     @property
     def unfinished(self) -> tuple[str, ...]:
@@ -194,9 +260,36 @@ class Speaker:
         """Audio sent so far is stale."""
         self._epoch += 1
 
+    def duck(self, item_id: str, gain_db: float) -> None:
+        """Tell the client to play more quietly."""
+        self._publish(PlaybackDuck(item_id=item_id, gain_db=gain_db), None)
+
+    def unduck(self, item_id: str) -> None:
+        """Tell the client to play on as before."""
+        self._publish(PlaybackResume(item_id=item_id, epoch=self._epoch), None)
+
+    def pause(self, item_id: str) -> None:
+        """Tell the client to stand still, and send no more until :meth:`resume`."""
+        item = self._items[item_id]
+        item.paused = True
+        item.ledger.freeze(self._clock.now_us())
+        self._publish(PlaybackPause(item_id=item_id), None)
+
+    def resume(self, item_id: str) -> None:
+        """Go on at the start of the interrupted word; what the client has from there on is stale."""
+        item = self._items[item_id]
+        item.paused = False
+        item.resumed_place_ms = item.ledger.resume(self._clock.now_us())
+        item.tape.wind_back(item.resumed_place_ms)
+        resumed = PlaybackResume(item_id=item_id, epoch=self._epoch, position_ms=item.resumed_place_ms)
+        self._publish(resumed, None)
+        self._send_ahead(item)
+
     def flush(self, item_id: str) -> None:
         """Tell the client to drop what it has buffered."""
-        self._items[item_id].ledger.freeze(self._clock.now_us())
+        item = self._items[item_id]
+        item.resumed_place_ms = None
+        item.ledger.freeze(self._clock.now_us())
         self._publish(PlaybackFlush(item_id=item_id, epoch=self._epoch), None)
 
     def cancel(self, item_id: str) -> None:
@@ -226,8 +319,9 @@ class Speaker:
                 heard_text=item.words_of(heard.text),
                 remaining_text=item.words_of(heard.remaining),
                 heard_ms=heard.heard_ms,
-                duration_ms=int(item.ledger.sent_ms),
+                duration_ms=int(item.ledger.duration_ms),
                 heard_source=heard.source,
+                words=heard.words,
                 error=item.error,
             ),
             None,
@@ -250,10 +344,12 @@ class Speaker:
     async def _speak(self, item: _Item) -> None:
         with item.scope:
             try:
-                self._publish(SayStarted(item_id=item.item_id, voice=item.voice.id), None)
+                self._publish(
+                    SayStarted(item_id=item.item_id, voice=item.voice.id, interruption=item.interruption), None
+                )
                 await self._send_speech(item)
                 item.sent_all = True
-                await self._played_until(item, 0)
+                await self._play_out(item)
             except _PlaybackStoppedError:
                 item.sent_all = False
             except SpeechError as error:
@@ -296,26 +392,58 @@ class Speaker:
                 item.add_text("", more=False)
 
     async def _send(self, item: _Item, samples: Samples) -> None:
+        """Send audio as fast as the loudspeaker allows."""
+        item.tape.append(samples)
+        while True:
+            self._send_ahead(item)
+            if not item.tape.has_more:
+                return
+            await self._wait_for_playback(item, item.ledger.left_ms(self._clock.now_us()) - LEAD_MS)
+
+    async def _play_out(self, item: _Item) -> None:
+        """Wait until all was played; what is wound back meanwhile is sent again."""
+        await self._send(item, np.zeros(0, np.float32))
+        while not item.ledger.is_played(self._clock.now_us()):
+            await self._wait_for_playback(item, item.ledger.left_ms(self._clock.now_us()))
+            await self._send(item, np.zeros(0, np.float32))
+
+    def _send_ahead(self, item: _Item) -> None:
+        """Send what may be sent now."""
         piece_samples = self._rate_hz * PIECE_MS // 1000
-        for start in range(0, len(samples), piece_samples):
-            await self._played_until(item, LEAD_MS)
-            if item.scope.cancel_called:
-                return  # a task that is cancelled runs on to its next wait: what it has by then is stale
-            piece = samples[start : start + piece_samples]
-            offset_ms = int(item.ledger.sent_ms)
+        # A task that is cancelled runs on to its next wait: what it has by then is stale.
+        while item.tape.has_more and not item.paused and not item.scope.cancel_called:
+            now_us = self._clock.now_us()
+            if item.ledger.left_ms(now_us) > LEAD_MS:
+                return
+            offset_ms = item.tape.place_ms
+            piece = item.tape.take(piece_samples)
             duration_ms = 1000 * len(piece) / self._rate_hz
-            item.ledger.add_audio(duration_ms, self._clock.now_us())
+            is_first = not item.ledger.duration_ms
+            item.ledger.add_audio(duration_ms, now_us)
+            item.tape.trim(item.ledger.position_ms(now_us))
             event = SayAudio(
                 item_id=item.item_id, epoch=self._epoch, offset_ms=offset_ms, duration_ms=round(duration_ms)
             )
             self._publish(event, pcm16_from_float(piece))
+            if is_first:
+                self._on_audible(item.item_id)
 
-    async def _played_until(self, item: _Item, left_ms: float) -> None:
-        """Wait until no more than ``left_ms`` of what was sent is unplayed."""
-        position_ms, moved_us = -1.0, self._clock.now_us()
-        while (too_much_ms := item.ledger.left_ms(now_us := self._clock.now_us()) - left_ms) > 0:
-            if (new_position_ms := item.ledger.position_ms(now_us)) > position_ms:
-                position_ms, moved_us = new_position_ms, now_us
-            elif item.ledger.final or (now_us - moved_us) / 1e6 >= STALL_S:
-                raise _PlaybackStoppedError
-            await self._clock.sleep(min(too_much_ms, PIECE_MS) / 1000)
+    async def _wait_for_playback(self, item: _Item, ahead_ms: float) -> None:
+        """Wait a little for the loudspeaker, which is so far behind.
+
+        Raises:
+            _PlaybackStoppedError: It will not come.
+        """
+        now_us = self._clock.now_us()
+        if item.paused:
+            item.moved_us = now_us
+        elif (position_ms := item.ledger.position_ms(now_us)) != item.position_ms:
+            item.position_ms, item.moved_us = position_ms, now_us
+        elif item.ledger.final or (now_us - item.moved_us) / 1e6 >= STALL_S:
+            raise _PlaybackStoppedError
+        if item.ledger.is_stalled(now_us) and not item.stalled:
+            item.stalled = True
+            played_ms = item.ledger.acknowledged_ms or 0
+            self._publish(PlaybackStalled(item_id=item.item_id, played_ms=played_ms), None)
+        wait_ms = PIECE_MS if item.paused else min(max(ahead_ms, SHORTEST_WAIT_MS), PIECE_MS)
+        await self._clock.sleep(wait_ms / 1000)

@@ -33,6 +33,7 @@ from session.turn_events import (
     FinalPosition,
     FinalReady,
     InputStalled,
+    ItemAudible,
     ItemPlayed,
     SayRequested,
     StopRequested,
@@ -43,7 +44,7 @@ from session.turn_state import Step, TurnState, UserState
 from session.user_side import final_ready, input_stalled, vad_frame
 
 
-def step(state: TurnState, event: TurnEvent, settings: TurnSettings) -> Step:
+def step(state: TurnState, event: TurnEvent, settings: TurnSettings) -> Step:  # noqa: C901 - one case an event
     """The state after an event, and what to do about it, in order."""
     match event:
         case VadFrame():
@@ -57,6 +58,8 @@ def step(state: TurnState, event: TurnEvent, settings: TurnSettings) -> Step:
             return input_stalled(state, settings)
         case SayRequested():
             return start_next(replace(state, queue=(*state.queue, event.item_id)))
+        case ItemAudible():
+            return state, ()
         case ItemPlayed():
             return item_played(state, event.item_id)
         case StopRequested():

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from schemas.sessions import Interruption
+
 
 class _TurnEvent(Struct, frozen=True, tag_field="type", tag=True, forbid_unknown_fields=True):
     pass
@@ -41,6 +43,13 @@ class SayRequested(_TurnEvent, frozen=True):
     """The agent wants to speak an item."""
 
     item_id: str
+    interruption: Interruption = Interruption.INTERRUPTIBLE
+
+
+class ItemAudible(_TurnEvent, frozen=True):
+    """The first audio of an item is on its way to the user."""
+
+    item_id: str
 
 
 class ItemPlayed(_TurnEvent, frozen=True):
@@ -63,5 +72,13 @@ class FinalPosition(_TurnEvent, frozen=True):
 
 
 TurnEvent = (
-    VadFrame | EndOfTurnScore | FinalReady | InputStalled | SayRequested | ItemPlayed | StopRequested | FinalPosition
+    VadFrame
+    | EndOfTurnScore
+    | FinalReady
+    | InputStalled
+    | SayRequested
+    | ItemAudible
+    | ItemPlayed
+    | StopRequested
+    | FinalPosition
 )

@@ -57,7 +57,7 @@ def _voiced_run(state: TurnState, probability: float, settings: TurnSettings) ->
 def _onset_ms(state: TurnState, settings: TurnSettings) -> int:
     """Over the agent's voice it takes longer to be sure: a cough or an "mhm" must not stop it."""
     audible = state.agent is AgentState.SPEAKING and state.user is UserState.IDLE
-    return max(settings.onset_ms, settings.barge_in_ms) if audible else settings.onset_ms
+    return max(settings.onset_ms, settings.hold_ms) if audible else settings.onset_ms
 
 
 def _onset(state: TurnState, settings: TurnSettings) -> Step:

@@ -21,6 +21,7 @@ async def _say(context: ToolContext, arguments: SayInput) -> SayOutput:
         voice=arguments.voice,
         append_to=arguments.append_to,
         more=arguments.more,
+        interruption=arguments.interruption,
         options=arguments.speech_options,
     )
     if arguments.more or not arguments.wait:

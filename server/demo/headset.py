@@ -14,7 +14,16 @@ from websockets.exceptions import ConnectionClosed
 
 from schemas.audio import Samples, float_from_pcm16, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
-from schemas.events import ClientEvent, Playback, PlaybackFlush, SayAudio, ServerEvent
+from schemas.events import (
+    ClientEvent,
+    Playback,
+    PlaybackDuck,
+    PlaybackFlush,
+    PlaybackPause,
+    PlaybackResume,
+    SayAudio,
+    ServerEvent,
+)
 from schemas.sessions import SessionInfo
 from server.demo.sound_card import FRAME_MS, Loudspeaker, Microphone
 
@@ -49,7 +58,7 @@ class Headset:
         self.events: list[ServerEvent] = []
         """As they came over the WebSocket."""
         self.flushed_ms: dict[str, int] = {}
-        """Items that were stopped, and when, on the microphone's clock."""
+        """Items that were stopped, and when they fell silent, on the microphone's clock."""
         self._session_id = session.session_id
         self._on_tick = on_tick
         self._socket: ClientConnection
@@ -128,7 +137,7 @@ class Headset:
         async for message in self._socket:
             if isinstance(message, bytes):
                 if audio is not None and audio.epoch >= self._epoch:
-                    self.loudspeaker.push(audio.item_id, float_from_pcm16(message))
+                    self.loudspeaker.push(audio.item_id, float_from_pcm16(message), audio.offset_ms)
                 audio = None
                 continue
             event = _EVENT.decode(message)
@@ -136,9 +145,20 @@ class Headset:
             match event:
                 case SayAudio():
                     audio = event
+                case PlaybackDuck():
+                    self.loudspeaker.duck(event.gain_db)
+                case PlaybackPause():
+                    self.loudspeaker.pause()
+                    self.flushed_ms[event.item_id] = self.microphone.now_ms
+                    played_ms = self.loudspeaker.played_ms(event.item_id)
+                    await self._send(Playback(item_id=event.item_id, played_ms=played_ms))
+                case PlaybackResume():
+                    self._epoch = event.epoch
+                    self.flushed_ms.pop(event.item_id, None)
+                    self.loudspeaker.resume(event.item_id, event.position_ms)
                 case PlaybackFlush():
                     self._epoch = event.epoch
-                    self.flushed_ms[event.item_id] = self.microphone.now_ms
+                    self.flushed_ms.setdefault(event.item_id, self.microphone.now_ms)
                     played_ms = self.loudspeaker.flush(event.item_id)
                     await self._send(Playback(item_id=event.item_id, played_ms=played_ms, final=True))
                 case _:

@@ -7,7 +7,12 @@ from typing import Literal, assert_never
 from msgspec import Struct
 
 from schemas.events import (
+    PlaybackDuck,
     PlaybackFlush,
+    PlaybackPause,
+    PlaybackResume,
+    PlaybackStalled,
+    ResponseCancelled,
     SayAudio,
     SayEnded,
     SayStarted,
@@ -16,6 +21,7 @@ from schemas.events import (
     SessionClosed,
     SessionError,
     SessionOpened,
+    SpeechBackchannel,
     SpeechResumed,
     SpeechStarted,
     SpeechStopped,
@@ -51,6 +57,8 @@ def narrate(event: ServerEvent) -> Line | None:  # noqa: C901, PLR0911, PLR0912 
             return Line("user", f"pause at {_s(event.stopped_ms)}")
         case SpeechResumed():
             return Line("user", f"goes on at {_s(event.resumed_ms)}")
+        case SpeechBackchannel():
+            return Line("user", f"listens aloud: “{event.text}”" if event.text else "made a sound")
         case TranscriptPartial():
             return Line("user", f"… {event.text}")
         case TurnEnded():
@@ -64,6 +72,16 @@ def narrate(event: ServerEvent) -> Line | None:  # noqa: C901, PLR0911, PLR0912 
             return Line("agent", f"begins to speak, voice {event.voice}")
         case SayAudio():
             return None
+        case PlaybackDuck():
+            return Line("agent", "somebody speaks: goes on more quietly")
+        case PlaybackPause():
+            return Line("agent", "stands still")
+        case PlaybackResume():
+            return Line("agent", "no interruption: goes on")
+        case PlaybackStalled():
+            return Line("agent", f"the loudspeaker has not reported since {_s(event.played_ms)}")
+        case ResponseCancelled():
+            return Line("agent", f"loses the floor to the {event.reason}")
         case PlaybackFlush():
             return Line("agent", "interrupted: falls silent")
         case SayEnded():

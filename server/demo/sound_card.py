@@ -75,8 +75,10 @@ class _Item:
         self.item_id = item_id
         self.started_ms: int | None = None
         self.played: list[Samples] = []
-        self.played_samples = 0
-        self.waiting: deque[Samples] = deque()
+        self.position_samples = 0
+        """Place in the item's audio: it goes back when a word is played again."""
+        self.waiting: deque[tuple[int, Samples]] = deque()
+        """Audio and its place."""
         self.dropped: list[Samples] = []
 
 
@@ -94,41 +96,67 @@ class Loudspeaker:
         self._frame_samples = rate_hz * FRAME_MS // 1000
         self._items: dict[str, _Item] = {}
         self._frames: list[Samples] = []
+        self._gain = 1.0
+        self._paused = False
 
-    def push(self, item_id: str, samples: Samples) -> None:
-        """More audio of an item."""
-        self._items.setdefault(item_id, _Item(item_id)).waiting.append(samples)
+    def push(self, item_id: str, samples: Samples, offset_ms: int) -> None:
+        """More audio of an item, and its place in it."""
+        item = self._items.setdefault(item_id, _Item(item_id))
+        item.waiting.append((offset_ms * self._rate_hz // 1000, samples))
+
+    def duck(self, gain_db: float) -> None:
+        """Play more quietly from here on."""
+        self._gain = 10 ** (gain_db / 20)
+
+    def pause(self) -> None:
+        """Stand still."""
+        self._paused = True
+
+    def resume(self, item_id: str, position_ms: int | None) -> None:
+        """Go on at full volume. What waits from a position on is dropped: it is about to come again."""
+        self._restore()
+        item = self._items.get(item_id)
+        if item is None or position_ms is None:
+            return
+        place = position_ms * self._rate_hz // 1000
+        kept = [(begin, samples[: max(0, place - begin)]) for begin, samples in item.waiting]
+        item.waiting = deque((begin, samples) for begin, samples in kept if len(samples))
+
+    def _restore(self) -> None:
+        self._gain, self._paused = 1.0, False
 
     def play(self) -> Samples:
         """The next frame, ``float32, (n,)``: what one hears now."""
         frame = np.zeros(self._frame_samples, np.float32)
         filled = 0
-        for item in self._items.values():
+        for item in () if self._paused else self._items.values():
             while item.waiting and filled < len(frame):
-                piece = item.waiting.popleft()
+                place, piece = item.waiting.popleft()
                 now, later = np.split(piece, [len(frame) - filled])
                 if len(later):
-                    item.waiting.appendleft(later)
+                    item.waiting.appendleft((place + len(now), later))
                 if item.started_ms is None:
                     item.started_ms = len(self._frames) * FRAME_MS
                 frame[filled : filled + len(now)] = now
                 filled += len(now)
                 item.played.append(now)
-                item.played_samples += len(now)
+                item.position_samples = place + len(now)
+        frame *= self._gain
         self._frames.append(frame)
         return frame
 
     def flush(self, item_id: str) -> int:
         """Drop what waits of an item; returns its last position in milliseconds."""
         item = self._items.setdefault(item_id, _Item(item_id))
-        item.dropped += item.waiting
+        item.dropped += [samples for _, samples in item.waiting]
         item.waiting.clear()
+        self._restore()
         return self.played_ms(item_id)
 
     def played_ms(self, item_id: str) -> int:
-        """How much of an item was played, in whole milliseconds."""
+        """How far an item was played, in whole milliseconds."""
         item = self._items.get(item_id)
-        return item.played_samples * 1000 // self._rate_hz if item else 0
+        return item.position_samples * 1000 // self._rate_hz if item else 0
 
     @property
     def current(self) -> str | None:
@@ -150,7 +178,7 @@ class Loudspeaker:
                 item.item_id,
                 item.started_ms,
                 np.concatenate([nothing, *item.played]),
-                np.concatenate([nothing, *item.dropped, *item.waiting]),
+                np.concatenate([nothing, *item.dropped, *(samples for _, samples in item.waiting)]),
             )
             for item in self._items.values()
             if item.started_ms is not None

@@ -119,7 +119,7 @@ class _Connection:
         self._tasks.cancel_scope.cancel()
 
     async def _send(self, event: ServerEvent, pcm: bytes | None = None) -> None:
-        if isinstance(event, SayAudio) and event.epoch < self._session.epoch:
+        if isinstance(event, SayAudio) and self._session.is_stale(event):
             pcm = None  # the agent was stopped while this was on its way
         if isinstance(event, SayAudio) and pcm is None:
             event = msgspec.structs.replace(event, audio="")  # no frame will follow
@@ -166,6 +166,7 @@ class _Connection:
                     voice=event.voice,
                     append_to=event.append_to,
                     more=event.more,
+                    interruption=event.interruption,
                     options=event.speech_options,
                 )
             case StopSpeaking():

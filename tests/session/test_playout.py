@@ -3,16 +3,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.sessions import HeardSource
+from schemas.sessions import HeardSource, WordHeard
 from schemas.speech import SpokenWord
 from session.playout import PlayoutLedger
 
 MS = 1_000
 
 
-def ledger_of(text: str, word_ms: int = 200) -> PlayoutLedger:
+def ledger_of(text: str, word_ms: int = 200, *, output_latency_ms: int = 0) -> PlayoutLedger:
     """Each word takes ``word_ms`` of audio."""
-    ledger = PlayoutLedger()
+    ledger = PlayoutLedger(output_latency_ms)
     ledger.add_text(text)
     words: list[SpokenWord] = []
     place = 0
@@ -114,12 +114,102 @@ def test_nothing_sent_is_nothing_heard() -> None:
     assert ledger.heard(1, complete=False).remaining == "alpha beta"
 
 
+def test_a_word_is_heard_when_it_has_reached_the_ear_and_a_straddling_one_is_partial() -> None:
+    ledger = ledger_of("one two three four", output_latency_ms=150)
+    ledger.add_audio(800, 0)
+    ledger.acknowledge(650, 1, final=True)
+    heard = ledger.heard(1, complete=False)
+    assert (heard.text, heard.remaining, heard.heard_ms) == ("one two", "three four", 500)
+    assert [word.heard for word in heard.words] == [
+        WordHeard.HEARD,
+        WordHeard.HEARD,
+        WordHeard.PARTIAL,
+        WordHeard.UNHEARD,
+    ]
+    assert [(word.start_ms, word.end_ms) for word in heard.words[:2]] == [(0, 200), (200, 400)]
+
+
+def test_words_whose_audio_was_not_sent_are_not_told() -> None:
+    ledger = ledger_of("one two three four")
+    ledger.add_audio(400, 0)
+    assert [word.text for word in ledger.heard(0, complete=False).words] == ["one", "two"]
+
+
+def test_a_paused_item_goes_on_at_the_start_of_the_interrupted_word_and_what_was_heard_stays_heard() -> None:
+    ledger = ledger_of("one two three four")
+    ledger.add_audio(800, 0)
+    ledger.acknowledge(500, 100 * MS, final=False)
+    ledger.freeze(100 * MS)
+    assert ledger.position_ms(900 * MS) == 500
+    assert ledger.resume(900 * MS) == 400
+    assert (ledger.sent_ms, ledger.duration_ms) == (400, 800)
+    assert ledger.left_ms(900 * MS) == 0
+    assert ledger.heard(900 * MS, complete=False).heard_ms == 500
+    ledger.add_audio(400, 900 * MS)
+    assert ledger.position_ms(1_000 * MS) == 500
+    ledger.acknowledge(700, 1_250 * MS, final=True)
+    assert ledger.heard(1_250 * MS, complete=True).text == "one two three"
+
+
+def test_between_words_and_without_word_times_a_paused_item_goes_on_where_it_stood() -> None:
+    ledger = ledger_of("one two")
+    ledger.add_audio(400, 0)
+    ledger.acknowledge(200, 0, final=False)
+    ledger.freeze(0)
+    assert ledger.resume(0) == 200
+    unknown = PlayoutLedger()
+    unknown.add_text("one two")
+    unknown.add_audio(400, 0)
+    unknown.freeze(130 * MS)
+    assert unknown.resume(500 * MS) == 130
+
+
+def test_a_report_from_before_the_pause_that_comes_late_does_not_lead_the_position_astray() -> None:
+    ledger = ledger_of("one two three four")
+    ledger.add_audio(800, 0)
+    ledger.acknowledge(450, 0, final=False)
+    ledger.freeze(0)
+    ledger.resume(500 * MS)
+    ledger.add_audio(400, 500 * MS)
+    ledger.acknowledge(500, 510 * MS, final=False)
+    ledger.acknowledge(600, 710 * MS, final=False)
+    assert ledger.position_ms(710 * MS) == 600
+
+
+def test_who_acknowledges_and_then_does_not_for_a_second_stalls_unless_there_is_nothing_to_play() -> None:
+    ledger = ledger_of("one two three four")
+    ledger.add_audio(800, 0)
+    assert not ledger.is_stalled(5_000 * MS)  # has never acknowledged
+    ledger.acknowledge(100, 0, final=False)
+    assert not ledger.is_stalled(999 * MS)
+    assert ledger.is_stalled(1_000 * MS)
+    ledger.acknowledge(800, 1_000 * MS, final=False)
+    assert not ledger.is_stalled(9_000 * MS)
+    ledger.add_audio(400, 9_000 * MS)
+    assert not ledger.is_stalled(9_999 * MS)
+    assert ledger.is_stalled(10_000 * MS)
+    ledger.freeze(10_000 * MS)
+    assert not ledger.is_stalled(20_000 * MS)
+
+
+def test_all_is_played_when_the_client_says_so_or_when_it_stalls_after_the_clock_does() -> None:
+    ledger = ledger_of("one two")
+    ledger.add_audio(400, 0)
+    assert ledger.is_played(400 * MS)
+    ledger.acknowledge(100, 100 * MS, final=False)
+    assert not ledger.is_played(400 * MS)
+    assert ledger.is_played(1_100 * MS)
+    ledger.acknowledge(400, 1_100 * MS, final=False)
+    assert ledger.is_played(1_100 * MS)
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("audio"), st.integers(1, 500)),
         st.tuples(st.just("ack"), st.integers(0, 5_000)),
         st.tuples(st.just("wait"), st.integers(0, 2_000)),
         st.tuples(st.just("freeze"), st.just(0)),
+        st.tuples(st.just("resume"), st.just(0)),
     ),
     max_size=30,
 )
@@ -140,8 +230,13 @@ def test_the_position_never_passes_what_was_sent_and_the_text_is_never_lost(
                 ledger.acknowledge(value, now_us, final=False)
             case "freeze":
                 ledger.freeze(now_us)
+            case "resume":
+                heard_ms = ledger.heard(now_us, complete=False).heard_ms
+                assert ledger.resume(now_us) <= heard_ms
+                assert ledger.heard(now_us, complete=False).heard_ms == heard_ms
             case _:
                 now_us += value * MS
         assert 0 <= ledger.position_ms(now_us) <= ledger.sent_ms
     heard = ledger.heard(now_us, complete=complete)
+    assert heard.heard_ms <= ledger.duration_ms
     assert f"{heard.text} {heard.remaining}".strip() == text

@@ -85,7 +85,7 @@ async def test_what_is_said_over_the_agent_is_kept_until_it_is_known_to_be_an_in
 ) -> None:
     text = "Could you please stop talking because I have something to say and it is rather long as you will find out."
     with anyio.fail_after(30):
-        session = await sessions.open(SessionSettings(turn=TurnSettings(barge_in_ms=3_500)))
+        session = await sessions.open(SessionSettings(turn=TurnSettings(hold_ms=3_500)))
         item_id = await session.say("This goes on and on.", more=True)
         while _status(session, item_id) is not SpeechStatus.SPEAKING:
             await anyio.lowlevel.checkpoint()

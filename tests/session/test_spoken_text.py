@@ -61,6 +61,7 @@ class Listener:
             RATE_HZ,
             20.0,
             publish=self._publish,
+            on_audible=lambda _: None,
             on_played=lambda _: played.set(),
             on_final_position=lambda _: None,
         )

@@ -19,12 +19,17 @@ def _counting(lengths: list[int]) -> list[Samples]:
     return np.split(whole, np.cumsum(lengths)[:-1]) if lengths else []
 
 
+def _push(loudspeaker: Loudspeaker, audio: list[Samples]) -> None:
+    place = 0
+    for piece in audio:
+        loudspeaker.push("item_1", piece, place)  # at 1 kHz a sample is a millisecond
+        place += len(piece)
+
+
 @given(pieces)
 def test_the_loudspeaker_plays_everything_once_and_in_order(lengths: list[int]) -> None:
     loudspeaker = Loudspeaker(RATE_HZ)
-    audio = _counting(lengths)
-    for piece in audio:
-        loudspeaker.push("item_1", piece)
+    _push(loudspeaker, _counting(lengths))
     for _ in range(sum(lengths) // FRAME_SAMPLES + 1):
         loudspeaker.play()
     heard = loudspeaker.heard
@@ -35,8 +40,7 @@ def test_the_loudspeaker_plays_everything_once_and_in_order(lengths: list[int]) 
 @given(pieces, st.integers(min_value=0, max_value=30))
 def test_what_is_flushed_and_what_was_played_are_what_was_received(lengths: list[int], frames: int) -> None:
     loudspeaker = Loudspeaker(RATE_HZ)
-    for piece in _counting([1, *lengths]):
-        loudspeaker.push("item_1", piece)
+    _push(loudspeaker, _counting([1, *lengths]))
     positions = [0]
     for _ in range(frames + 1):
         loudspeaker.play()
@@ -54,17 +58,48 @@ def test_what_is_flushed_and_what_was_played_are_what_was_received(lengths: list
 
 def test_an_item_goes_on_after_a_gap_and_the_next_follows_it() -> None:
     loudspeaker = Loudspeaker(RATE_HZ)
-    loudspeaker.push("item_1", np.ones(FRAME_SAMPLES // 2, np.float32))
+    loudspeaker.push("item_1", np.ones(FRAME_SAMPLES // 2, np.float32), 0)
     loudspeaker.play()
     loudspeaker.play()
     assert loudspeaker.played_ms("item_1") == FRAME_MS // 2
-    loudspeaker.push("item_1", np.ones(FRAME_SAMPLES, np.float32))
-    loudspeaker.push("item_2", np.full(FRAME_SAMPLES // 2, 2.0, np.float32))
+    loudspeaker.push("item_1", np.ones(FRAME_SAMPLES, np.float32), FRAME_MS // 2)
+    loudspeaker.push("item_2", np.full(FRAME_SAMPLES // 2, 2.0, np.float32), 0)
     loudspeaker.play()
     assert loudspeaker.current == "item_1"
     assert list(loudspeaker.play()) == [2.0] * (FRAME_SAMPLES // 2) + [0.0] * (FRAME_SAMPLES // 2)
     assert loudspeaker.current == "item_2"
     assert [playback.started_ms for playback in loudspeaker.playbacks] == [0, 3 * FRAME_MS]
+
+
+def test_a_ducked_item_goes_on_more_quietly_and_a_paused_one_stands_still() -> None:
+    loudspeaker = Loudspeaker(RATE_HZ)
+    loudspeaker.push("item_1", np.ones(4 * FRAME_SAMPLES, np.float32), 0)
+    loudspeaker.duck(-20.0)
+    assert np.allclose(loudspeaker.play(), 0.1)
+    loudspeaker.pause()
+    assert not loudspeaker.play().any()
+    assert loudspeaker.played_ms("item_1") == FRAME_MS
+    loudspeaker.resume("item_1", None)
+    assert np.allclose(loudspeaker.play(), 1.0)
+
+
+@given(st.integers(min_value=0, max_value=100), st.integers(min_value=0, max_value=100))
+def test_a_resumed_item_loses_nothing_wherever_the_server_believed_it_to_be(played_ms: int, position_ms: int) -> None:
+    loudspeaker = Loudspeaker(RATE_HZ)
+    audio = np.arange(1, 201, dtype=np.float32)
+    loudspeaker.push("item_1", audio[:100], 0)
+    for _ in range(played_ms // FRAME_MS):
+        loudspeaker.play()
+    loudspeaker.pause()
+    loudspeaker.resume("item_1", position_ms)
+    loudspeaker.push("item_1", audio[position_ms:], position_ms)
+    for _ in range(20):
+        loudspeaker.play()
+    heard = loudspeaker.heard
+    assert set(heard[heard > 0]) == set(audio)
+    assert loudspeaker.played_ms("item_1") == 200
+    (repeated,) = (sum(heard > 0) - 200,)
+    assert repeated == max(0, played_ms // FRAME_MS * FRAME_MS - position_ms)
 
 
 def test_an_item_flushed_before_it_was_heard_has_position_zero() -> None:
