@@ -61,6 +61,8 @@ class AsrOptions(Struct, frozen=True, kw_only=True):
     temperature: float = 0.0
     """0 lets the engine raise it by steps when decoding fails its own quality checks."""
     word_times: bool = False
+    token_logprobs: bool = False
+    """Whether segments tell how sure the engine was of each token."""
     trimmed: bool = False
     """Whether audio that is much shorter than the model's window may be recognised in a shorter one: several times
     faster, not always to the letter the same. For conversations; an engine without a fixed window ignores it."""

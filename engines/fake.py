@@ -16,14 +16,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import AsrJob, Cancellation, Lanes, Pronunciation, TtsJob, VadState
+from engines.base import AsrJob, AsrOptions, Cancellation, Lanes, Pronunciation, TtsJob, VadState
 from engines.spec import EngineSpec
 from engines.tones import MARKER_SLOTS, SLOT_S, HeardWord, decode_words, encode_word, word_slots
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind
 from schemas.speech import SpeechChunk, SpokenWord, Voice
-from schemas.transcripts import LanguageGuess, Segment, Transcript, Word
+from schemas.transcripts import LanguageGuess, Segment, TokenLogprob, Transcript, Word
 
 FAKE_VOICES: Final = (
     Voice("fake-alto", "fake-tts", "en-US", 22_050, name="Alto", gender="female"),
@@ -130,7 +130,7 @@ class FakeAsr:
             self._behaviour.spend(duration_s, job.cancellation)
             for sentence in _sentences(decode_words(job.samples)):
                 job.cancellation.check()
-                segments.append(_segment(len(segments), sentence, word_times=job.options.word_times))
+                segments.append(_segment(len(segments), sentence, job.options))
                 if job.on_segment is not None:
                     job.on_segment(segments[-1])
         except SpeechError as error:
@@ -282,7 +282,7 @@ def _sentences(words: Sequence[HeardWord]) -> Iterator[list[HeardWord]]:
         yield sentence
 
 
-def _segment(number: int, heard: Sequence[HeardWord], *, word_times: bool) -> Segment:
+def _segment(number: int, heard: Sequence[HeardWord], options: AsrOptions) -> Segment:
     words = tuple(Word(word.text, word.start_s, word.end_s, 1.0) for word in heard)
     return Segment(
         id=number,
@@ -292,5 +292,12 @@ def _segment(number: int, heard: Sequence[HeardWord], *, word_times: bool) -> Se
         avg_logprob=0.0,
         compression_ratio=1.0,
         no_speech_prob=0.0,
-        words=words if word_times else (),
+        tokens=tuple(range(len(heard))),
+        words=words if options.word_times else (),
+        logprobs=_tokens(heard) if options.token_logprobs else (),
     )
+
+
+def _tokens(heard: Sequence[HeardWord]) -> tuple[TokenLogprob, ...]:
+    """A word is a token, with the space before it, and beyond doubt."""
+    return tuple(TokenLogprob(f"{' ' if number else ''}{word.text}".encode(), 0.0) for number, word in enumerate(heard))

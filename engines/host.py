@@ -310,6 +310,15 @@ class EngineHost:
         """
         return self._voices[id_or_alias]
 
+    def offer_voices(self, model: str, voices: Sequence[Voice]) -> None:
+        """What a model speaks with from now on. Nothing is kept of what it spoke: a name may mean another voice.
+
+        Raises:
+            SpeechError: ``unknown_model`` or ``model_not_installed``.
+        """
+        self._slots.offer_voices(model, voices)
+        self._prompts.forget(model)
+
     def models(self) -> tuple[ModelStatus, ...]:
         """Every model this server knows, in the order of the catalog."""
         return tuple(self._slots.status(slot) for slot in self._slots)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from engines.base import AsrOptions
 from engines.host import EngineHost
-from engines.pieces import MAX_PIECE_FRAMES, next_piece
+from engines.pieces import DEFAULT_CUTTING, MAX_PIECE_FRAMES, Cutting, next_piece
 from engines.scheduler import Priority
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.errors import ErrorCode, SpeechError
@@ -55,6 +55,7 @@ async def transcribe_file(
     model: str | None = None,
     deadline_s: float | None = None,
     whole: bool = False,
+    cutting: Cutting | None = None,
 ) -> AsyncGenerator[AsyncIterator[Result]]:
     """The segments of a recording as they are recognised, how far it has come after each, then the ``Transcript``.
 
@@ -67,18 +68,19 @@ async def transcribe_file(
         model: The recognition model.
         deadline_s: When the work must have begun. Each piece of a long recording then has as long again.
         whole: Decode up to ten minutes as one, as faster-whisper does by itself.
+        cutting: Cut recordings of any length, like this.
 
     Raises:
         SpeechError: On entering or while iterating, as :meth:`EngineHost.transcribe`.
     """
-    if not _is_cut(host, samples, whole=whole):
+    if cutting is None and not _is_cut(host, samples, whole=whole):
         async with host.transcribe_stream(samples, options, model=model, deadline_s=deadline_s) as results:
             yield _with_progress(results)
         return
     prepaid = host.prepaid(len(samples) / SESSION_RATE_HZ)
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        recording = _Recording(prepaid, samples, options, model, deadline_s)
+        recording = _Recording(prepaid, samples, options, model, deadline_s, cutting or DEFAULT_CUTTING)
         try:
             async with aclosing(recording.results(tasks)) as results:
                 yield results
@@ -97,15 +99,16 @@ async def transcript_of_file(
     model: str | None = None,
     deadline_s: float | None = None,
     whole: bool = False,
+    cutting: Cutting | None = None,
 ) -> Transcript:
     """What :func:`transcribe_file` ends with. What is not cut must be *finished* by the deadline.
 
     Raises:
         SpeechError: As :meth:`EngineHost.transcribe`.
     """
-    if not _is_cut(host, samples, whole=whole):
+    if cutting is None and not _is_cut(host, samples, whole=whole):
         return await host.transcribe(samples, options, model=model, deadline_s=deadline_s)
-    async with transcribe_file(host, samples, options, model=model, deadline_s=deadline_s) as results:
+    async with transcribe_file(host, samples, options, model=model, deadline_s=deadline_s, cutting=cutting) as results:
         found = [result async for result in results if isinstance(result, Transcript)]
     return found[0]
 
@@ -138,13 +141,20 @@ class _Recording:
     """One long recording being recognised."""
 
     def __init__(
-        self, host: EngineHost, samples: Samples, options: AsrOptions, model: str | None, deadline_s: float | None
+        self,
+        host: EngineHost,
+        samples: Samples,
+        options: AsrOptions,
+        model: str | None,
+        deadline_s: float | None,
+        cutting: Cutting,
     ) -> None:
         self._host = host
         self._samples = samples
         # Silence is left out by cutting, and what is cut need not be decoded as if it were not.
         self._options = replace(options, vad_filter=False, trimmed=True)
         self._model = model
+        self._cutting = cutting
         self._patience_s = None if deadline_s is None else deadline_s - anyio.current_time()
         self._first: _Piece | None = None
         self._language: tuple[str, float] | None = None
@@ -219,7 +229,7 @@ class _Recording:
         scores = np.empty(0, np.float32)
         begin = scored = 0
         while begin < total:
-            cut = next_piece(scores, is_end=scored == total)
+            cut = next_piece(scores, is_end=scored == total, cutting=self._cutting)
             if cut is None:
                 more = await self._score(scored, min(total, scored + _STRETCHES * _STRETCH_FRAMES))
                 scores = np.concatenate((scores, more))

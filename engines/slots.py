@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec.structs import replace
 
 from engines.names import quoted, some
 from engines.scheduler import Scheduler
@@ -16,6 +17,7 @@ from engines.spec import EngineSpec, HostSettings
 from engines.voicebook import VoiceBook
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind, ModelStatus
+from schemas.speech import Voice
 
 _FRAME_MAX_QUEUED: Final = 1_024
 """VAD and turn detection take milliseconds and each session waits for its answer: room for so many sessions."""
@@ -54,11 +56,7 @@ class EngineSlots:
         self._loading = anyio.CapacityLimiter(1)
         self._slots = {name: self._slot_for(name, spec) for name, spec in engines.items()}
         self._defaults: dict[ModelKind, EngineSlot | None] = {}
-        specs = [slot.spec for slot in self if slot.spec.installed]
-        self.voices = VoiceBook(
-            [voice for spec in sorted(specs, key=lambda spec: not spec.default) for voice in spec.voices],
-            settings.voice,
-        )
+        self.voices = self._voice_book(settings.voice)
 
     def __iter__(self) -> Iterator[EngineSlot]:
         return iter(self._slots.values())
@@ -70,6 +68,25 @@ class EngineSlots:
             SpeechError: ``unknown_voice``, or ``model_not_installed`` if there is no voice at all.
         """
         return self._slots[self.voices[id_or_alias].model]
+
+    def offer_voices(self, model: str, voices: Sequence[Voice]) -> None:
+        """What a model speaks with from now on. A default of the settings that is gone is none any more.
+
+        Raises:
+            SpeechError: ``unknown_model`` or ``model_not_installed``.
+        """
+        slot = self.find(ModelKind.TTS, model)
+        slot.spec = replace(slot.spec, voices=tuple(voices))
+        default = self._settings.voice
+        is_there = any(voice.id == default for each in self for voice in each.spec.voices)
+        self.voices = self._voice_book(default if is_there else None)
+        self._defaults.pop(ModelKind.TTS, None)
+
+    def _voice_book(self, default: str | None) -> VoiceBook:
+        specs = [slot.spec for slot in self if slot.spec.installed]
+        return VoiceBook(
+            [voice for spec in sorted(specs, key=lambda spec: not spec.default) for voice in spec.voices], default
+        )
 
     def find(self, kind: ModelKind | None, name: str | None) -> EngineSlot:
         """The installed model of that name and kind; of no name, the default of the kind.

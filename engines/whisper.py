@@ -14,7 +14,7 @@ would hear “you” in digital silence; and segments are dropped that speech do
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,13 +23,15 @@ import faster_whisper
 import numpy as np
 from faster_whisper.transcribe import Segment as WhisperSegment
 from faster_whisper.transcribe import TranscriptionInfo
+from msgspec.structs import replace
 
 from engines.base import AsrJob, AsrOptions, Cancellation, Lanes
+from engines.token_scorer import TokenScorer
 from engines.whisper_batch import best_batch
 from engines.whisper_window import WindowDecoder
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
-from schemas.transcripts import AsrTask, LanguageGuess, Segment, Transcript, Word
+from schemas.transcripts import AsrTask, LanguageGuess, Segment, TokenLogprob, Transcript, Word
 
 # Neither is typed throughout.
 _ct2: Any = ctranslate2
@@ -154,16 +156,17 @@ class WhisperAsr:
 
     def _whole(self, job: AsrJob) -> Transcript | SpeechError:
         try:
-            found, info = self._decode(job)
-            return _transcript(job, found, info.language, float(info.language_probability))
+            model = copy.copy(self._model)  # of the wrapper alone: the weights are one and the same
+            model.model = _Steps(self._model.model, job.cancellation)
+            found, info = self._decode(model, job)
+            wanted = job.options.token_logprobs
+            score = TokenScorer(model, job.options.task.value, info.language).score if wanted else None
+            return _transcript(job, found, info.language, float(info.language_probability), score)
         except SpeechError as error:
             return error
 
-    def _decode(self, job: AsrJob) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:
+    def _decode(self, model: Any, job: AsrJob) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:  # noqa: ANN401
         options = job.options
-        # A copy of the wrapper alone: the weights are one and the same.
-        model = copy.copy(self._model)
-        model.model = _Cancellable(self._model.model, job.cancellation)
         return model.transcribe(
             job.samples,
             language=options.language,
@@ -212,26 +215,42 @@ class WhisperAsr:
             )
 
 
-class _Cancellable:
-    """A CTranslate2 model that looks for cancellation before each step it is asked to take."""
+class _Steps:
+    """A CTranslate2 model that looks for cancellation before each step, and keeps what it encoded last.
+
+    Segments come window by window, so while those of one are at hand, that is what they were heard in.
+    """
 
     def __init__(self, model: Any, cancellation: Cancellation) -> None:  # noqa: ANN401 (an untyped extension class)
         self._model = model
         self._cancellation = cancellation
+        self.encoded: Any = None
+
+    def encode(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (whatever the model takes)
+        self._cancellation.check()
+        self.encoded = self._model.encode(*arguments, **options)
+        return self.encoded
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the model has)
         self._cancellation.check()
         return getattr(self._model, name)
 
 
-def _transcript(job: AsrJob, found: Iterable[WhisperSegment], language: str, language_probability: float) -> Transcript:
+def _transcript(
+    job: AsrJob,
+    found: Iterable[WhisperSegment],
+    language: str,
+    language_probability: float,
+    score: Callable[[WhisperSegment], tuple[TokenLogprob, ...]] | None = None,
+) -> Transcript:
     duration_s = len(job.samples) / SESSION_RATE_HZ
     segments: list[Segment] = []
     for one in found:  # lazy: windows are decoded as this goes on
         job.cancellation.check()
         if is_invented(one):
             continue
-        segments.append(_segment(one, duration_s))
+        segment = _segment(one, duration_s)
+        segments.append(segment if score is None else replace(segment, logprobs=score(one)))
         if job.on_segment is not None:
             job.on_segment(segments[-1])
     text = "".join(segment.text for segment in segments).strip()

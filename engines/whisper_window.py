@@ -62,7 +62,7 @@ class Decoded(Struct, frozen=True):
 
 def window_frames(samples: Samples, options: AsrOptions) -> int | None:
     """Length of the window for this audio, in frames of 10 ms; ``None`` if it takes the whole one."""
-    if not options.trimmed or options.temperature:
+    if not options.trimmed or options.temperature or options.token_logprobs:
         return None
     wanted = (len(samples) / SESSION_RATE_HZ + _PADDING_S) * _FRAMES_PER_S
     frames = max(_MIN_FRAMES, math.ceil(wanted / _FRAMES_STEP) * _FRAMES_STEP)

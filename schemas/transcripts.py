@@ -36,6 +36,15 @@ class Word(Struct, frozen=True):
     """0…1."""
 
 
+class TokenLogprob(Struct, frozen=True):
+    """A token of a transcript, and how sure recognition was of it."""
+
+    data: bytes
+    """UTF-8; a token may end within a character. The tokens of a segment, joined, are its text."""
+    logprob: float
+    """Natural logarithm of its probability, given the audio and the text before it."""
+
+
 class Segment(Struct, frozen=True):
     """A stretch of a transcript, in the terms Whisper reports."""
 
@@ -50,6 +59,8 @@ class Segment(Struct, frozen=True):
     seek: int = 0
     tokens: tuple[int, ...] = ()
     words: tuple[Word, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Empty unless asked for."""
 
 
 class Transcript(Struct, frozen=True):

@@ -16,6 +16,10 @@ if [[ -n "${TORCH_CPU_WHEELS:-}" ]]; then torch_options+=(--find-links "$TORCH_C
 uv pip compile pyproject.toml tests/coqui/requirements.in "${options[@]:1}" --python-platform x86_64-manylinux_2_28 \
   --extra coqui --constraint requirements-dev.lock --no-annotate "${torch_options[@]}" --output-file requirements-coqui.lock
 
+# The environment of `make test-clients`: orchestrators that speak to a server, with the same OpenAI client as the suite.
+uv pip compile tests/clients/requirements.in "${options[@]}" --constraint <(grep -o '^openai==[^ ]*' requirements-dev.lock) --no-annotate \
+  --output-file requirements-clients.lock
+
 # With --peers, also the peers of the benchmarks, each in an environment of its own.
 if [[ "${1:-}" == --peers ]]; then
   peer_options=("${options[@]}" --no-annotate "${torch_options[@]}")

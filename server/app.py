@@ -39,6 +39,7 @@ from server.http import (
     stream,
     tools,
     transcriptions,
+    voices,
 )
 from server.http.documents import ApiPage
 from server.http.front_door import FrontDoor
@@ -56,6 +57,7 @@ from session.stores.base import EventStore
 ROUTES: Final = (
     *transcriptions.ROUTES,
     *speech.ROUTES,
+    *voices.ROUTES,
     *tools.ROUTES,
     *sessions.ROUTES,
     *events.ROUTES,
@@ -110,6 +112,7 @@ def create_app(
     decoder = decoder or speech_engines.decoder(settings)
     store = store or session_store(settings)
     manager = session_manager(settings, host, store)
+    cloning = speech_engines.voice_cloning(settings, host)
     metrics = Metrics(host, manager)
     warmup = Warmup(host, enabled=settings.models.warm)
 
@@ -139,6 +142,7 @@ def create_app(
             "settings": _given(settings),
             "host": Provide(own_host, sync_to_thread=False),
             "decoder": _given(decoder),
+            "cloning": _given(cloning),
             "sessions": Provide(own_sessions, sync_to_thread=False),
             "callers": _given(callers),
             "metrics": _given(metrics),

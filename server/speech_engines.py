@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from engines.codec.decoder import DecodeLimits, Decoder
+from engines.coqui.cloning import VoiceCloning
 from engines.fake import fake_engines
 from engines.host import EngineHost
 from engines.installed import installed_engines
@@ -21,8 +22,12 @@ _GRACE_S: Final = 2.0
 
 def model_store(settings: Settings) -> ModelStore:
     """Where the weights are."""
-    root = Path(settings.models.dir) if settings.models.dir else default_root()
-    return ModelStore(root, Catalog.load())
+    return ModelStore(_models_dir(settings), Catalog.load())
+
+
+def voice_cloning(settings: Settings, host: EngineHost) -> VoiceCloning:
+    """Voices of people, which lie beside the models."""
+    return VoiceCloning(_models_dir(settings) / "voices", host)
 
 
 def engine_host(settings: Settings) -> EngineHost:
@@ -46,6 +51,10 @@ def decoder(settings: Settings) -> Decoder:
     """The decoder of uploads."""
     limits = settings.limits
     return Decoder(DecodeLimits(max_duration_s=limits.max_audio_s, max_input_bytes=limits.max_body_bytes))
+
+
+def _models_dir(settings: Settings) -> Path:
+    return Path(settings.models.dir) if settings.models.dir else default_root()
 
 
 def _host_settings(settings: Settings) -> HostSettings:

@@ -172,13 +172,13 @@ def read_reference(folder: Path, name: str) -> Samples:
     return np.frombuffer(frames, dtype="<i2").astype(np.float32) / np.float32(_FULL_SCALE)
 
 
-def check_consent(folder: Path, name: str) -> None:
-    """Do nothing if a voice may be spoken with now.
+def check_consent(folder: Path, name: str) -> Consent:
+    """The consent to a voice that may be spoken with now.
 
     Raises:
         SpeechError: As :func:`read_reference`.
     """
-    _read_consent(_existing(folder, name))
+    return _read_consent(_existing(folder, name))
 
 
 def _existing(folder: Path, name: str) -> Path:

@@ -20,7 +20,7 @@ from engines.base import Lanes, TtsJob
 from engines.coqui.cloned_voices import REFERENCE_RATE_HZ, check_consent, read_reference, read_voices, voices_dir
 from engines.coqui.torch_runtime import import_extra, pick_device
 from schemas.errors import ErrorCode, SpeechError
-from schemas.speech import SpeechChunk, is_speakable
+from schemas.speech import SpeechChunk, Voice, is_speakable
 
 RATE_HZ: Final = 24_000
 _MAX_CHARACTERS: Final = 180
@@ -45,10 +45,11 @@ class XttsTts:
     def __init__(self, model_dir: Path, *, device: str = "auto") -> None:
         self.lanes = Lanes()
         self._voices_dir = voices_dir(model_dir)
-        self.voices = read_voices(self._voices_dir, model=model_dir.name, sample_rate_hz=RATE_HZ)
+        self._name = model_dir.name
+        self.voices = self._read_voices()
         self._model = _load(model_dir).to(pick_device(device))
         self._lock = threading.Lock()
-        self._latents: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._latents: OrderedDict[str, tuple[str, tuple[Any, Any]]] = OrderedDict()
 
     def synthesize(self, job: TtsJob) -> Iterator[SpeechChunk]:
         """Chunks of about a second. See :class:`engines.base.Tts`.
@@ -97,7 +98,11 @@ class XttsTts:
             stream.close()
 
     def _language(self, voice_id: str) -> str:
-        voice = next((voice for voice in self.voices if voice.id == voice_id), None)
+        voice = self._voice(voice_id)
+        if voice is None:
+            # It may have come since.
+            self.voices = self._read_voices()
+            voice = self._voice(voice_id)
         if voice is None:
             raise SpeechError(ErrorCode.UNKNOWN_VOICE, f"There is no voice {voice_id!r}.", param="voice")
         known: list[str] = list(self._model.config.languages)
@@ -112,16 +117,23 @@ class XttsTts:
             param="voice",
         )
 
+    def _voice(self, voice_id: str) -> Voice | None:
+        return next((voice for voice in self.voices if voice.id == voice_id), None)
+
+    def _read_voices(self) -> tuple[Voice, ...]:
+        return read_voices(self._voices_dir, model=self._name, sample_rate_hz=RATE_HZ)
+
     def _condition(self, voice_id: str) -> tuple[Any, Any]:
         """What the model knows of a voice: conditioning latents and speaker embedding."""
         try:
-            check_consent(self._voices_dir, voice_id)
+            recording = check_consent(self._voices_dir, voice_id).reference_sha256
         except SpeechError:
             self._latents.pop(voice_id, None)  # what was made of their recording goes with it
             raise
-        if voice_id in self._latents:
+        kept = self._latents.get(voice_id)
+        if kept is not None and kept[0] == recording:  # and not that of whoever had the name before
             self._latents.move_to_end(voice_id)
-            return self._latents[voice_id]
+            return kept[1]
         torch = import_extra("torch")
         audio = torch.from_numpy(read_reference(self._voices_dir, voice_id))[None]
         config = self._model.config
@@ -132,7 +144,7 @@ class XttsTts:
                 ),
                 self._model.get_speaker_embedding(audio, REFERENCE_RATE_HZ),
             )
-        self._latents[voice_id] = found
+        self._latents[voice_id] = recording, found
         while len(self._latents) > _LATENTS_KEPT:
             self._latents.popitem(last=False)
         return found

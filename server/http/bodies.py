@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast, get_args
 
 import msgspec
 from litestar.datastructures import UploadFile
@@ -77,15 +77,18 @@ async def whole_body(request: HttpRequest) -> bytes:
 
 
 async def form_body(
-    request: HttpRequest, kind: type[T], *, refused: Mapping[str, str] = MappingProxyType({})
+    request: HttpRequest, kind: type[T], *, file: str = FILE_FIELD, refused: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[T, bytes]:
-    """The fields of a multipart form, and its one file, ``file``. A list may be sent as ``name`` or ``name[]``.
+    """The fields of a multipart form, and its one file.
+
+    A list may be sent as ``name`` or ``name[]``, an object as ``name[key]`` or as JSON.
 
     Args:
         request: The request.
         kind: The fields there are.
-        refused: Fields that other servers of the same API know and this one does not, and why; ``name[]`` stands for
-            ``name`` sent as an object, ``name[…]``.
+        file: The field of the file.
+        refused: What other servers of the same API know and this one does not, and why: fields, as ``name``, or values
+            of them, as ``name=value``.
 
     Raises:
         SpeechError: ``unsupported_content_type``, ``body_too_large`` or ``invalid_request``.
@@ -99,37 +102,68 @@ async def form_body(
         raise SpeechError(
             ErrorCode.INVALID_REQUEST, "A text field of the form is not UTF-8. Was a file sent without a filename?"
         ) from error
-    lists = {field.encode_name for field in msgspec.structs.fields(kind) if field.default == ()}
     values: dict[str, list[Any]] = {}
     for name, value in form.multi_items():
         values.setdefault(name.removesuffix("[]"), []).append(value)
-    upload = _upload(values.pop(FILE_FIELD, []))
-    plain: dict[str, object] = {}
+    upload = _upload(values.pop(file, []), file)
     for name, given in values.items():
-        stem, bracket, _ = name.partition("[")
-        if reason := refused.get(f"{stem}[]" if bracket else stem):
-            raise SpeechError(ErrorCode.INVALID_REQUEST, f"{name} is not supported: {reason}", param=name)
+        if reason := refused.get(name) or refused.get(f"{name}={given[0]}"):
+            raise _invalid(f"{name} is not supported: {reason}", name)
         if any(isinstance(value, UploadFile) for value in given):
-            raise SpeechError(
-                ErrorCode.INVALID_REQUEST, f"{name} is sent as a file; the only file is {FILE_FIELD}.", param=name
-            )
-        if name not in lists and len(given) > 1:
-            raise SpeechError(ErrorCode.INVALID_REQUEST, f"{name} is sent more than once.", param=name)
-        plain[name] = given if name in lists else given[0]
-    return converted(plain, kind, strict=False), await upload.read()
+            raise _invalid(f"{name} is sent as a file; the only file is {file}.", name)
+    return converted(_fields(values, kind), kind, strict=False), await upload.read()
 
 
-def _upload(given: list[object]) -> UploadFile:
+def _fields(values: Mapping[str, list[str]], kind: type[Struct]) -> dict[str, object]:
+    """The values of a form as those of JSON, with their lists and objects."""
+    known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    plain: dict[str, Any] = {}
+    for name, given in values.items():
+        stem, _, key = name.partition("[")
+        if name in known and known[name].default == ():
+            plain[name] = given
+        elif len(given) > 1:
+            raise _invalid(f"{name} is sent more than once.", name)
+        elif key and stem in known and _takes_object(known[stem].type):
+            members = plain.setdefault(stem, {})
+            if not isinstance(members, dict):
+                raise _invalid(f"{stem} is sent more than once.", stem)
+            members[key.removesuffix("]")] = given[0]
+        elif stem in plain:
+            raise _invalid(f"{stem} is sent more than once.", stem)
+        elif name in known and given[0][:1] == "{" and _takes_object(known[name].type):
+            plain[name] = _json_object(given[0], name)
+        else:
+            plain[name] = given[0]
+    return plain
+
+
+def _takes_object(annotation: object) -> bool:
+    return any(isinstance(kind, type) and issubclass(kind, Struct) for kind in get_args(annotation))
+
+
+def _json_object(text: str, name: str) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _invalid(f"{name} is neither a value of its own nor valid JSON.", name) from error
+
+
+def _invalid(message: str, param: str) -> SpeechError:
+    return SpeechError(ErrorCode.INVALID_REQUEST, message, param=param)
+
+
+def _upload(given: list[object], file: str) -> UploadFile:
     match given:
         case [UploadFile() as upload]:
             return upload
         case []:
-            message = "file is missing: send the audio as the form's file."
+            message = f"{file} is missing: send the audio as the form's {file}."
         case [_]:
-            message = "file must be sent as a file, with a filename."
+            message = f"{file} must be sent as a file, with a filename."
         case _:
-            message = "file is sent more than once; send one recording a request."
-    raise SpeechError(ErrorCode.INVALID_REQUEST, message, param=FILE_FIELD)
+            message = f"{file} is sent more than once; send one recording a request."
+    raise _invalid(message, file)
 
 
 def media_type(request: HttpRequest) -> str:
@@ -171,15 +205,15 @@ async def body_pieces(request: HttpRequest) -> AsyncGenerator[bytes]:
         _raise_unread(request, error)
 
 
-def documented(kind: type[Struct], media_type: str) -> type[Operation]:
+def documented(kind: type[Struct], media_type: str, *, file: str = FILE_FIELD) -> type[Operation]:
     """For a handler's ``operation_class``: describes a body that the handler reads by the functions above."""
     schema = _inlined(kind)
     if media_type == MULTIPART:
         schema["properties"] = {
-            FILE_FIELD: {"type": "string", "format": "binary", "description": "The recording."},
+            file: {"type": "string", "format": "binary", "description": "The recording."},
             **schema["properties"],
         }
-        schema["required"] = [FILE_FIELD, *schema["required"]]
+        schema["required"] = [file, *schema["required"]]
     body = RequestBody(content={media_type: OpenAPIMediaType(schema=cast("Any", schema))}, required=True)
 
     @dataclass

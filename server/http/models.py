@@ -10,20 +10,22 @@ from litestar.params import FromPath
 
 from engines.host import EngineHost
 from schemas.errors import ErrorCode, SpeechError
-from schemas.models import ModelStatus
-from schemas.openai import ModelList, ModelObject
+from schemas.models import ModelKind, ModelStatus
+from schemas.openai import ASR_ALIASES, TTS_ALIASES, ModelList, ModelObject
 from schemas.principal import Scope
 from server.errors import error_responses
 from server.http.gate import needs
+from server.http.queries import no_query
 
 
 @get(
     "/v1/models",
+    guards=[no_query],
     operation_id="listModels",
     opt=needs(Scope.AUDIO),
     summary="List the models",
     tags=["models"],
-    responses=error_responses(403),
+    responses=error_responses(400, 403),
     sync_to_thread=False,
 )
 def list_models(host: NamedDependency[EngineHost]) -> ModelList:
@@ -33,6 +35,7 @@ def list_models(host: NamedDependency[EngineHost]) -> ModelList:
 
 @get(
     "/v1/models/{name:str}",
+    guards=[no_query],
     operation_id="retrieveModel",
     opt=needs(Scope.AUDIO),
     summary="One model",
@@ -41,7 +44,7 @@ def list_models(host: NamedDependency[EngineHost]) -> ModelList:
     sync_to_thread=False,
 )
 def retrieve_model(host: NamedDependency[EngineHost], name: FromPath[str]) -> ModelObject:
-    """One model of the catalog."""
+    """One model of the catalog, by its own name or one of OpenAI's."""
     return _described(_status(host, name))
 
 
@@ -56,14 +59,15 @@ def retrieve_model(host: NamedDependency[EngineHost], name: FromPath[str]) -> Mo
 )
 async def unload_model(host: NamedDependency[EngineHost], name: FromPath[str]) -> ModelObject:
     """It is loaded again when it is next used. A model at work is not unloaded: ``overloaded``."""
-    if _status(host, name).loaded:
-        await host.unload(name)
+    status = _status(host, name)
+    if status.loaded:
+        await host.unload(status.name)
     return _described(_status(host, name))
 
 
 def _status(host: EngineHost, name: str) -> ModelStatus:
     for status in host.models():
-        if status.name == name:
+        if name == status.name or name in _aliases(status):
             return status
     known = ", ".join(status.name for status in host.models())
     raise SpeechError(ErrorCode.UNKNOWN_MODEL, f"There is no model of that name; there are: {known}.", param="model")
@@ -83,7 +87,14 @@ def _described(status: ModelStatus) -> ModelObject:
         loaded=status.loaded,
         resident_bytes=status.resident_bytes,
         default=status.default,
+        aliases=_aliases(status),
     )
+
+
+def _aliases(status: ModelStatus) -> tuple[str, ...]:
+    if not status.default:
+        return ()
+    return {ModelKind.ASR: ASR_ALIASES, ModelKind.TTS: TTS_ALIASES}.get(status.kind, ())
 
 
 ROUTES: Final = (list_models, retrieve_model, unload_model)

@@ -1,4 +1,4 @@
-"""``POST /v1/audio/speech`` and ``GET /v1/audio/voices``, as the OpenAI clients know them."""
+"""``POST /v1/audio/speech``, as the OpenAI clients know it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio
 from anyio import to_thread
-from litestar import get, post
+from litestar import post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
@@ -26,8 +26,6 @@ from schemas.openai import (
     SpeechDone,
     SpeechRequest,
     TokenUsage,
-    VoiceList,
-    VoiceObject,
     VoiceRef,
 )
 from schemas.principal import Scope
@@ -35,6 +33,7 @@ from schemas.speech import SpeechChunk, Voice, is_speakable
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import JSON, documented, json_body
 from server.http.gate import needs
+from server.http.queries import no_query
 from server.http.streams import as_asgi, event_stream, streamed
 from server.settings import Settings
 
@@ -42,6 +41,7 @@ from server.settings import Settings
 @post(
     "/v1/audio/speech",
     status_code=200,
+    guards=[no_query],
     operation_class=documented(SpeechRequest, JSON),
     operation_id="createSpeech",
     opt=needs(Scope.AUDIO),
@@ -76,36 +76,6 @@ async def create_speech(
     return streamed(
         lambda: host.synthesize(spoken.input, voice=voice.id, options=spoken.speech_options, deadline_s=deadline_s),
         respond,
-    )
-
-
-@get(
-    "/v1/audio/voices",
-    operation_id="listVoices",
-    opt=needs(Scope.AUDIO),
-    summary="List the voices",
-    tags=["audio"],
-    responses=error_responses(403),
-    sync_to_thread=False,
-)
-def list_voices(host: NamedDependency[EngineHost]) -> VoiceList:
-    """The voices one can ask for."""
-    voices = host.voices()
-    default = host.voice(None).id if voices else None
-    return VoiceList(
-        data=tuple(
-            VoiceObject(
-                id=voice.id,
-                name=voice.name,
-                model=voice.model,
-                language=voice.language,
-                gender=voice.gender,
-                sample_rate_hz=voice.sample_rate_hz,
-                aliases=voice.aliases,
-                default=voice.id == default,
-            )
-            for voice in voices
-        )
     )
 
 
@@ -163,4 +133,4 @@ async def _events(audio: AsyncIterator[bytes], input_chars: int) -> AsyncGenerat
     yield SpeechDone(usage=TokenUsage(input_tokens=input_chars, output_tokens=0, total_tokens=input_chars))
 
 
-ROUTES: Final = (create_speech, list_voices)
+ROUTES: Final = (create_speech,)

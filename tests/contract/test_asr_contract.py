@@ -110,6 +110,16 @@ def test_words_come_when_asked_for_and_hold_no_space(asr: Asr, recogniser: Any) 
     assert all(0.0 <= word.probability <= 1.0 for word in transcript.words)
 
 
+def test_tokens_come_with_their_probability_when_asked_for_and_make_up_the_text(asr: Asr, recogniser: Any) -> None:
+    plain = transcribed(asr, recogniser.country)
+    assert all(segment.logprobs == () for segment in plain.segments)
+    scored = transcribed(asr, recogniser.country, token_logprobs=True)
+    assert scored.text == plain.text
+    for segment in scored.segments:
+        assert b"".join(token.data for token in segment.logprobs).decode() == segment.text
+        assert all(token.logprob <= 0.0 for token in segment.logprobs)
+
+
 def test_an_unknown_language_fails_in_its_row_alone(asr: Asr, recogniser: Any) -> None:
     row, other = asr.transcribe([job(recogniser.bridge, language="xx"), job(recogniser.bridge)])
     assert isinstance(row, SpeechError)

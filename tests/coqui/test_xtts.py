@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from engines.base import Cancellation, TtsJob
+from engines.codec.encoder import encode_all
 from engines.coqui import xtts
 from engines.coqui.cloned_voices import REFERENCE_RATE_HZ, Consent, add_voice, remove_voice
 from engines.coqui.torch_runtime import import_extra
 from engines.coqui.xtts import XttsTts
 from engines.models.catalog import Catalog
 from engines.models.store import ModelStore
+from schemas.audio import AudioFormat
 from schemas.errors import ErrorCode, SpeechError
+from server.app import create_app
+from server.settings import ModelSettings, Settings, StoreSettings
 
 _torch: Any = import_extra("torch")
 _configs: Any = import_extra("TTS.tts.configs.xtts_config")
@@ -74,7 +80,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = ModelStore(root, Catalog.load())
     store.pull(NAME, source=source, licence_accepted=True)
     add_voice(root / "voices", "ada", SAMPLES, CONSENT)
-    add_voice(root / "voices", "eve", SAMPLES, CONSENT)
+    add_voice(root / "voices", "eve", SAMPLES[::-1], CONSENT)
     return store.path(NAME)
 
 
@@ -207,3 +213,39 @@ def test_a_checkpoint_that_would_run_code_is_not_unpickled(model_dir: Path, tmp_
         XttsTts(folder, device="cpu")
     assert raised.value.code is ErrorCode.MODEL_CORRUPT
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_name_that_is_anothers_now_is_spoken_with_the_others_voice(engine: XttsTts, model_dir: Path) -> None:
+    folder = model_dir.parent / "voices"
+    add_voice(folder, "kim", SAMPLES, CONSENT)
+    next(engine.synthesize(job("hello", voice="kim")))
+    before = engine._condition("kim")[1]  # pyright: ignore[reportPrivateUsage]
+    remove_voice(folder, "kim")
+    with pytest.raises(SpeechError) as caught:
+        next(engine.synthesize(job("hello", voice="kim")))
+    assert caught.value.code is ErrorCode.UNKNOWN_VOICE
+    add_voice(folder, "kim", SAMPLES[::3].repeat(3), CONSENT)
+    after = engine._condition("kim")[1]  # pyright: ignore[reportPrivateUsage]
+    remove_voice(folder, "kim")
+    assert float((before - after).abs().max()) > 0.0
+
+
+@pytest.mark.anyio
+async def test_a_voice_cloned_on_a_running_server_speaks_at_once(model_dir: Path) -> None:
+    settings = Settings(models=ModelSettings(dir=str(model_dir.parent), warm=False), store=StoreSettings(kind="memory"))
+    consent = {"given_by": "Kim", "statement": "I agree.", "scope": "tests", "language": "en"}
+    recording = encode_all(SAMPLES, AudioFormat.FLAC, REFERENCE_RATE_HZ)
+    app = create_app(settings)
+    transport = httpx.ASGITransport(cast("Any", app))
+    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        spoken = {"input": "hello", "model": NAME, "voice": "ada"}
+        assert (await client.post("/v1/audio/speech", json=spoken)).status_code == 200, "the model is loaded"
+        made = await client.post(
+            "/v1/audio/voices",
+            data={"name": "kim", "consent": json.dumps(consent)},
+            files={"audio_sample": ("kim.flac", recording)},
+        )
+        assert made.status_code == 200, made.text
+        assert (await client.post("/v1/audio/speech", json=spoken | {"voice": "kim"})).status_code == 200
+        assert (await client.delete("/v1/audio/voices/kim")).json()["deleted"] is True
+        assert (await client.post("/v1/audio/speech", json=spoken | {"voice": "kim"})).status_code == 404

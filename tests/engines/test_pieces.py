@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engines.pieces import MAX_PIECE_FRAMES, Cut, next_piece
+from engines.pieces import DEFAULT_CUTTING, MAX_PIECE_FRAMES, Cut, Cutting, next_piece
 
 PAD = 12
 LONG_PAUSE = 94
@@ -16,12 +16,12 @@ def scores(*runs: tuple[int, float]) -> NDArray[np.float32]:
     return np.concatenate([np.full(frames, score, np.float32) for frames, score in runs])
 
 
-def pieces(heard: NDArray[np.float32]) -> list[tuple[int, int]]:
+def pieces(heard: NDArray[np.float32], cutting: Cutting = DEFAULT_CUTTING) -> list[tuple[int, int]]:
     """All pieces of a recording, in frames of it."""
     found: list[tuple[int, int]] = []
     begin = 0
     while begin < len(heard):
-        cut = next_piece(heard[begin:], is_end=True)
+        cut = next_piece(heard[begin:], is_end=True, cutting=cutting)
         assert cut is not None
         assert 0 <= cut.start <= cut.end <= cut.resume
         assert cut.resume > 0
@@ -56,6 +56,26 @@ def test_a_pause_at_the_end_of_the_window_counts_as_far_as_it_is_seen() -> None:
 def test_speech_without_a_pause_is_cut_where_it_is_quietest() -> None:
     heard = scores((800, 0.9), (1, 0.6), (500, 0.9))
     assert pieces(heard) == [(0, 800), (800, 1_301)]
+
+
+def test_a_shorter_pause_ends_a_piece_if_asked_for() -> None:
+    heard = scores((40, 0.9), (20, 0.1), (3, 0.9), (20, 0.1), (40, 0.9))
+    assert pieces(heard) == [(0, len(heard))]
+    cutting = Cutting(pause_ms=500, lead_ms=96)
+    # The middle one is as short as a click, but not alone in a long silence.
+    assert pieces(heard, cutting) == [(0, 50), (57, 73), (80, 123)]
+
+
+def test_what_is_left_of_a_pause_is_shared_out_between_the_pieces_beside_it() -> None:
+    heard = scores((40, 0.9), (10, 0.1), (40, 0.9))
+    assert pieces(heard, Cutting(pause_ms=200)) == [(0, 45), (45, 90)]
+
+
+def test_a_higher_threshold_takes_less_for_speech() -> None:
+    heard = scores((100, 0.3), (20, 0.6), (100, 0.3), (20, 0.9), (100, 0.3))
+    assert pieces(heard, Cutting(lead_ms=0)) == [(100, 120 + PAD), (220, 240 + PAD)]
+    assert pieces(heard, Cutting(lead_ms=0, threshold=0.8)) == [(220, 240 + PAD)]
+    assert pieces(heard, Cutting(lead_ms=320, threshold=0.8)) == [(210, 240 + PAD)]
 
 
 def test_silence_has_no_pieces() -> None:

@@ -202,6 +202,38 @@ class TestRecognition:
         )
         assert transcript.duration_s > 0.0
 
+    @pytest.mark.parametrize("vad_filter", [False, True])
+    def test_each_window_of_a_recording_has_the_probabilities_of_its_tokens(
+        self, english: WhisperAsr, recording: Recording, *, vad_filter: bool
+    ) -> None:
+        samples = np.concatenate([recording(name) for name in (JFK, READ, "leopard/test.flac", BRIDGE, JFK)])
+        transcript = transcribed(
+            english, samples, token_logprobs=True, trimmed=True, beam_size=1, vad_filter=vad_filter
+        )
+        assert len({segment.seek for segment in transcript.segments}) > 1
+        for segment in transcript.segments:
+            assert b"".join(token.data for token in segment.logprobs).decode() == segment.text
+            # Heard in another window than its own, a text is all but impossible.
+            assert np.mean([token.logprob for token in segment.logprobs]) > -1.0
+
+    @pytest.mark.parametrize("language", ["de", "fr", "pt"])
+    def test_tokens_are_the_bytes_of_any_script(self, base: WhisperAsr, recording: Recording, language: str) -> None:
+        samples = recording(f"fleurs/fleurs-{language}-002.ogg")
+        transcript = transcribed(base, samples, token_logprobs=True, language=language)
+        assert not transcript.text.isascii()
+        tokens = [token.data for segment in transcript.segments for token in segment.logprobs]
+        assert b"".join(tokens).decode().strip() == transcript.text
+
+    def test_tokens_are_less_sure_in_noise(self, english: WhisperAsr, recording: Recording) -> None:
+        speech = recording(BRIDGE)
+        noise = np.random.default_rng(0).normal(0.0, 0.03, len(speech)).astype(np.float32)
+
+        def doubt(samples: Samples) -> float:
+            transcript = transcribed(english, samples, token_logprobs=True)
+            return -float(np.mean([token.logprob for segment in transcript.segments for token in segment.logprobs]))
+
+        assert doubt(speech + noise) > doubt(speech)
+
     def test_threads_side_by_side_get_what_one_would(self, english: WhisperAsr, recording: Recording) -> None:
         clips = [recording(BRIDGE), recording("speechbrain/spk1_snt1.flac"), recording("pocketsphinx/goforward.flac")]
         options: dict[str, Any] = {"beam_size": 1}

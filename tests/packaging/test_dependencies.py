@@ -69,8 +69,8 @@ def test_what_tests_scripts_and_examples_import_is_declared_too(
         ]
     )
     found = undeclared([root / name for name in sorted(BUILD_ONLY)], allowed, {*packages, "benchmarks"})
-    # Those in tests/coqui have an environment of their own, in which they could not run without what they import.
-    in_their_own = {path.name for path in (root / "tests" / "coqui").glob("*.py")}
+    # These have environments of their own, in which they could not run without what they import.
+    in_their_own = {path.name for folder in ("coqui", "clients") for path in (root / "tests" / folder).glob("*.py")}
     assert {(name, file) for name, file in found if file not in in_their_own} == set()
 
 

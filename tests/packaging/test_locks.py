@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 LOCKS = ["requirements.lock", "requirements-bench.lock", "requirements-dev.lock"]
+CLIENTS = "requirements-clients.lock"
 PEERS = ["fastkokoro", "piper-http", "whisper-live", "wyoming-faster-whisper"]
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
@@ -22,14 +24,14 @@ def entries(path: Path) -> dict[str, str]:
     return {line.partition("==")[0]: line.partition("==")[2] for line in lines if line.strip()}
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, CLIENTS])
 def test_every_entry_is_one_version_with_hashes(name: str, root: Path) -> None:
     locked = entries(root / name)
     assert locked
     assert [package for package, rest in locked.items() if not re.match(r"[0-9]", rest) or not HASH.search(rest)] == []
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, CLIENTS])
 def test_no_index_is_named(name: str, root: Path) -> None:
     assert "://" not in (root / name).read_text("utf-8")
     options = {option for rest in entries(root / name).values() for option in re.findall(r"(?<!\S)--?[a-z-]+", rest)}
@@ -44,7 +46,7 @@ def test_what_a_peer_of_the_benchmarks_is_made_of_is_pinned_as_well(peer: str, r
     assert sorted(path.stem for path in (root / "benchmarks/peers").glob("*.lock")) == PEERS
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, CLIENTS])
 def test_there_is_no_torch(name: str, root: Path) -> None:
     assert [package for package in entries(root / name) if package.startswith(("torch", "nvidia-"))] == []
 
@@ -72,3 +74,16 @@ def test_every_declared_dependency_is_locked(root: Path, pyproject: dict[str, An
         for requirement in map(Requirement, declared):
             version = locked[canonicalize_name(requirement.name)].split()[0]
             assert requirement.specifier.contains(version), requirement
+
+
+def test_the_clients_have_the_openai_client_of_the_suite(root: Path) -> None:
+    versions = {entries(root / name)["openai"].split()[0] for name in (CLIENTS, "requirements-dev.lock")}
+    assert len(versions) == 1
+
+
+def test_what_node_installs_is_pinned_by_its_content(root: Path) -> None:
+    text = (root / "tests/clients/package-lock.json").read_text("utf-8")
+    assert "://" not in text
+    packages = {name: package for name, package in json.loads(text)["packages"].items() if name}
+    assert "node_modules/openai" in packages
+    assert [name for name, package in packages.items() if not package["integrity"].startswith("sha512-")] == []

@@ -228,7 +228,7 @@ async def test_requests_are_logged_by_route_without_what_was_said(client: httpx.
         await client.get("/nowhere/swordfish")
     requests = [log for log in logs if log["event"] == "request"]
     assert [(log["method"], log["route"], log["status"]) for log in requests] == [
-        ("POST", "/v1/audio/transcriptions", 200),
+        ("POST", "/v1/audio/transcriptions", 400),
         ("POST", "/v1/audio/speech", 200),
         ("GET", "/v1/models/{name}", 200),
         ("GET", "(unrouted)", 404),

@@ -26,6 +26,19 @@ pytestmark = [pytest.mark.flow]
 TEXT = "Hello brave world. Good bye."
 
 
+class OneWay(io.RawIOBase):
+    """A recording that is read once, from its beginning: a pipe."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._data.read(size)
+
+
 class Server:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -159,12 +172,50 @@ def test_errors_are_the_clients_own(
     assert caught.value.request_id
 
 
-def test_the_object_form_of_chunking_is_refused_by_name(client: openai.OpenAI, recording: bytes) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
+def test_the_object_form_of_chunking_cuts(client: openai.OpenAI, recording: bytes) -> None:
+    heard = client.audio.transcriptions.create(
+        model="whisper-1",
+        file=("a.wav", recording),
+        chunking_strategy={"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 300},
+        include=["logprobs"],
+    )
+    assert heard.text == TEXT
+    assert heard.logprobs is not None
+    assert "".join(token.token or "" for token in heard.logprobs) == TEXT
+
+
+def test_what_cannot_be_done_is_refused_by_name(client: openai.OpenAI, recording: bytes) -> None:
+    with pytest.raises(openai.BadRequestError, match="speakers apart") as caught:
         client.audio.transcriptions.create(
-            model="whisper-1", file=("a.wav", recording), chunking_strategy={"type": "server_vad"}
+            model="gpt-4o-transcribe-diarize", file=("a.wav", recording), response_format="diarized_json"
         )
-    assert caught.value.param == "chunking_strategy[type]"
+    assert caught.value.param == "response_format"
+
+
+def test_what_a_voice_cannot_be_cloned_without_is_named(client: openai.OpenAI, recording: bytes) -> None:
+    with pytest.raises(openai.InternalServerError, match=r"antiphon\[coqui\]") as caught:
+        client.audio.voices.create(name="ada", consent="cons_1", audio_sample=("a.wav", recording))
+    assert (caught.value.status_code, caught.value.code) == (501, "missing_extra")
+
+
+def test_a_recording_can_be_uploaded_in_every_way_the_client_has(
+    client: openai.OpenAI, recording: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(recording)
+    with path.open("rb") as opened:
+        uploads: list[Any] = [
+            recording,
+            io.BytesIO(recording),
+            opened,
+            path,
+            ("a", recording),
+            ("a.wav", io.BytesIO(recording), "application/octet-stream"),
+            ("é “a”.mp3", recording, "audio/mpeg"),
+            OneWay(recording),
+        ]
+        for upload in uploads:
+            assert client.audio.transcriptions.create(model="whisper-1", file=upload).text == TEXT
 
 
 def test_a_client_that_stops_reading_harms_nobody(client: openai.OpenAI) -> None:
@@ -222,7 +273,7 @@ def test_german_speech_is_transcribed_in_german_and_translated_into_english(
     row = next(row for row in speech_manifest if row["language"] == "de" and row["kind"] == "utterance")
     file = (Path(row["file"]).name, (speech_dir / row["file"]).read_bytes())
     german = real_client.audio.transcriptions.create(model="whisper-1", file=file, response_format="verbose_json")
-    assert german.language == "de"
+    assert german.language == "german"
     assert german.words is None
     expected = row["text"].lower().split()
     heard = set(re.findall(r"\w+", german.text.lower()))

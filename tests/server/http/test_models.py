@@ -33,7 +33,22 @@ async def test_models_are_listed_as_openai_does_with_their_state(client: httpx.A
         "loaded": False,
         "resident_bytes": 0,
         "default": True,
+        "aliases": [
+            "whisper-1",
+            "gpt-transcribe",
+            "gpt-4o-transcribe",
+            "gpt-4o-mini-transcribe",
+            "gpt-4o-mini-transcribe-2025-12-15",
+            "gpt-4o-transcribe-diarize",
+        ],
     }
+    assert [model["aliases"] for model in body["data"][2:]] == [[], []]
+
+
+@pytest.mark.parametrize(("name", "model"), [("whisper-1", "fake-asr"), ("tts-1-hd", "fake-tts")])
+async def test_a_name_of_openai_finds_the_model_that_it_means(client: httpx.AsyncClient, name: str, model: str) -> None:
+    assert (await client.get(f"/v1/models/{name}")).json()["id"] == model
+    assert (await client.post(f"/v1/models/{name}/unload")).json()["id"] == model
 
 
 async def test_a_model_is_loaded_by_its_first_use(client: httpx.AsyncClient) -> None:

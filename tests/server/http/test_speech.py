@@ -241,20 +241,3 @@ async def test_the_engine_stops_when_the_client_goes_away(
             while host.stats()[1].running:
                 await anyio.lowlevel.checkpoint()
             assert (host.stats()[1].completed, host.stats()[1].cancelled) == (0, 1)
-
-
-async def test_voices_are_listed_with_their_aliases(client: httpx.AsyncClient) -> None:
-    body = (await client.get("/v1/audio/voices")).json()
-    assert body["object"] == "list"
-    first = body["data"][0]
-    assert (first["id"], first["object"], first["default"], first["model"]) == ("fake-alto", "voice", True, "fake-tts")
-    names = {"alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse"}
-    assert names <= {alias for voice in body["data"] for alias in voice["aliases"]}
-
-
-async def test_without_a_synthesis_model_there_are_no_voices(open_client: OpenClient, error_of: ErrorOf) -> None:
-    engines = {name: spec for name, spec in fake_engines().items() if name != "fake-tts"}
-    async with open_client(host=EngineHost(engines, HostSettings())) as client:
-        assert (await client.get("/v1/audio/voices")).json()["data"] == []
-        error_of(await post(client), ErrorCode.MODEL_NOT_INSTALLED)
-        error_of(await post(client, model="piper"), ErrorCode.UNKNOWN_MODEL)

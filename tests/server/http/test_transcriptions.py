@@ -35,7 +35,7 @@ URL = "/v1/audio/transcriptions"
 TEXT = "hello there. bye."
 
 
-async def post(client: httpx.AsyncClient, recording: bytes, url: str = URL, **fields: Any) -> httpx.Response:
+async def post(client: httpx.AsyncClient, recording: bytes, url: str = URL, /, **fields: Any) -> httpx.Response:
     with anyio.fail_after(30):
         return await client.post(url, data=fields, files={"file": ("a.wav", recording, "audio/wav")})
 
@@ -90,7 +90,7 @@ async def test_verbose_json_has_segments_and_no_words_unless_asked(
         "compression_ratio",
         "no_speech_prob",
     }
-    assert (body["task"], body["language"], body["duration"]) == ("transcribe", "en", 0.72)
+    assert (body["task"], body["language"], body["duration"]) == ("transcribe", "english", 0.72)
     assert "words" not in body
 
 
@@ -116,7 +116,13 @@ async def test_streamed_deltas_joined_are_the_text(
     events = events_of(response)
     assert [event["type"] for event in events] == ["transcript.text.delta"] * 2 + ["transcript.text.done"]
     assert "".join(event.get("delta", "") for event in events) == events[-1]["text"] == TEXT
-    assert events[-1]["usage"] == {"type": "duration", "seconds": 0.72}
+    assert events[-1]["usage"] == {
+        "type": "tokens",
+        "input_tokens": 36,
+        "output_tokens": 3,
+        "total_tokens": 39,
+        "input_token_details": {"audio_tokens": 36},
+    }
 
 
 async def test_streamed_verbose_json_has_segments(
@@ -159,6 +165,50 @@ async def test_every_other_field_is_accepted(client: httpx.AsyncClient, spoken_w
     assert (await post(client, spoken_wav, stream="false", **fields)).json()["text"] == TEXT
 
 
+def joined(logprobs: list[dict[str, Any]]) -> str:
+    return bytes(byte for token in logprobs for byte in token["bytes"]).decode()
+
+
+@pytest.mark.parametrize("name", ["include", "include[]"])
+async def test_the_tokens_of_the_text_come_with_their_probability_when_asked_for(
+    client: httpx.AsyncClient, spoken_wav: bytes, name: str, events_of: EventsOf
+) -> None:
+    body = (await post(client, spoken_wav, **{name: "logprobs"})).json()
+    assert joined(body["logprobs"]) == body["text"] == TEXT
+    assert body["logprobs"][1] == {"token": " there.", "bytes": list(b" there."), "logprob": 0.0}
+    *deltas, done = events_of(await post(client, spoken_wav, stream="true", **{name: "logprobs"}))
+    assert [joined(delta["logprobs"]) for delta in deltas] == [delta["delta"] for delta in deltas]
+    assert joined(done["logprobs"]) == TEXT
+
+
+SERVER_VAD = {"type": "server_vad", "threshold": 0.4, "prefix_padding_ms": 100, "silence_duration_ms": 200}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {f"chunking_strategy[{key}]": str(value) for key, value in SERVER_VAD.items()},
+        {"chunking_strategy": json.dumps(SERVER_VAD)},
+    ],
+)
+async def test_voice_activity_cuts_as_it_is_told(
+    client: httpx.AsyncClient, fields: dict[str, str], events_of: EventsOf
+) -> None:
+    pause = np.zeros(SESSION_RATE_HZ, np.float32)
+    words = [encode_word(word, SESSION_RATE_HZ) for word in ("one", "two")]
+    recording = encode_all(np.concatenate([words[0], pause, words[1]]), AudioFormat.FLAC, SESSION_RATE_HZ)
+
+    async def pieces(**changed: str) -> int:
+        events = events_of(await post(client, recording, stream="true", **changed))
+        assert events[-1]["text"] == "one two"
+        return len(events) - 1
+
+    assert await pieces() == 1, "one segment, whatever the pause"
+    assert await pieces(**fields) == 2, "each piece has a segment of its own"
+    patient = "chunking_strategy[silence_duration_ms]"
+    assert await pieces(**{"chunking_strategy[type]": "server_vad", patient: "1500"}) == 1
+
+
 @pytest.mark.parametrize("chunking", [{}, {"chunking_strategy": "auto"}])
 async def test_a_long_recording_has_the_same_events_whole_and_in_pieces(
     client: httpx.AsyncClient, events_of: EventsOf, chunking: dict[str, str]
@@ -187,10 +237,50 @@ async def test_a_long_recording_has_the_same_events_whole_and_in_pieces(
             "response_format",
             "json, srt, text, verbose_json, vtt",
         ),
-        ({"response_format": "diarized_json"}, ErrorCode.INVALID_REQUEST, "response_format", "allowed: json"),
-        ({"include[]": "logprobs"}, ErrorCode.INVALID_REQUEST, "include", "no log-probabilities"),
+        ({"response_format": "diarized_json"}, ErrorCode.INVALID_REQUEST, "response_format", "speakers apart"),
+        ({"include[]": "tokens"}, ErrorCode.INVALID_REQUEST, "include[0]", "logprobs"),
+        (
+            {"include[]": "logprobs", "response_format": "verbose_json"},
+            ErrorCode.INVALID_REQUEST,
+            "include",
+            "response_format=json",
+        ),
         ({"known_speaker_names[]": "a"}, ErrorCode.INVALID_REQUEST, "known_speaker_names", "speakers"),
-        ({"chunking_strategy[type]": "server_vad"}, ErrorCode.INVALID_REQUEST, "chunking_strategy[type]", "auto"),
+        ({"known_speaker_references[]": "data:"}, ErrorCode.INVALID_REQUEST, "known_speaker_references", "speakers"),
+        ({"chunking_strategy": "none"}, ErrorCode.INVALID_REQUEST, "chunking_strategy", "allowed: auto"),
+        ({"chunking_strategy": "{"}, ErrorCode.INVALID_REQUEST, "chunking_strategy", "JSON"),
+        ({"chunking_strategy[threshold]": "1"}, ErrorCode.INVALID_REQUEST, "chunking_strategy.type", "missing"),
+        (
+            {"chunking_strategy[type]": "semantic_vad"},
+            ErrorCode.INVALID_REQUEST,
+            "chunking_strategy.type",
+            "semantic_vad",
+        ),
+        (
+            {"chunking_strategy[type]": "server_vad", "chunking_strategy[threshold]": "2"},
+            ErrorCode.INVALID_REQUEST,
+            "chunking_strategy.threshold",
+            "<= 1.0",
+        ),
+        (
+            {"chunking_strategy[type]": "server_vad", "chunking_strategy[eagerness]": "low"},
+            ErrorCode.INVALID_REQUEST,
+            "chunking_strategy.eagerness",
+            "not a field",
+        ),
+        (
+            {"chunking_strategy": "auto", "chunking_strategy[type]": "server_vad"},
+            ErrorCode.INVALID_REQUEST,
+            "chunking_strategy",
+            "more than once",
+        ),
+        (
+            {"chunking_strategy[type]": "server_vad", "chunking_strategy": "auto"},
+            ErrorCode.INVALID_REQUEST,
+            "chunking_strategy",
+            "more than once",
+        ),
+        ({"prompt[x]": "a"}, ErrorCode.INVALID_REQUEST, "prompt[x]", "not a field"),
         ({"timestamp_granularities[]": "word"}, ErrorCode.INVALID_REQUEST, "timestamp_granularities", "verbose_json"),
         (
             {"timestamp_granularities[]": "frame", "response_format": "verbose_json"},
@@ -229,6 +319,25 @@ async def test_a_field_name_is_not_repeated_at_length(
     error = error_of(await post(client, spoken_wav, **{"x" * 1_000: "1"}), ErrorCode.INVALID_REQUEST)
     assert len(error["message"]) < 200
     assert len(error["param"]) < 200
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("POST", "/v1/audio/transcriptions"),
+        ("POST", "/v1/audio/translations"),
+        ("POST", "/v1/audio/speech"),
+        ("GET", "/v1/audio/voices"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/whisper-1"),
+    ],
+)
+async def test_a_query_parameter_is_a_mistake_and_named(
+    client: httpx.AsyncClient, error_of: ErrorOf, method: str, url: str
+) -> None:
+    error = error_of(await client.request(method, f"{url}?language=de"), ErrorCode.INVALID_REQUEST)
+    assert error["param"] == "language"
+    assert "in the body" in error["message"]
 
 
 async def test_a_form_needs_a_file(client: httpx.AsyncClient, spoken_wav: bytes, error_of: ErrorOf) -> None:
@@ -320,7 +429,7 @@ async def test_translations_are_in_english(client: httpx.AsyncClient, spoken_wav
         client, spoken_wav, "/v1/audio/translations", model="whisper-1", response_format="verbose_json"
     )
     body = response.json()
-    assert (body["task"], body["language"], body["text"]) == ("translate", "en", TEXT)
+    assert (body["task"], body["language"], body["text"]) == ("translate", "english", TEXT)
     assert len(body["segments"]) == 2
 
 
