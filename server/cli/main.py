@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "replay": LazyCommand(
         "server.cli.replay", "replay_log", "Run a session's decisions again, or under other settings."
     ),
+    "eval": LazyCommand("server.cli.eval", "evaluate", "Measure how well conversations go."),
     "models": LazyCommand("server.cli.models", "models", "List, fetch, check and delete model weights."),
     "voices": LazyCommand("server.cli.voices", "voices", "Keep voices of people, with their consent."),
     "keys": LazyCommand("server.cli.keys", "keys", "Make, list and revoke the API keys that callers come in by."),

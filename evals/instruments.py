@@ -1,0 +1,56 @@
+"""What the simulator needs of speech engines, as Protocols.
+
+``evals`` imports no engine: whoever runs it (``antiphon eval``, a script, a test) brings voices to speak for the user,
+and ears for the baselines. The server under test is reached by its public interfaces only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from schemas.audio import Samples
+from schemas.speech import SpokenWord
+
+
+class Speech(Struct, frozen=True, eq=False):
+    """Something said by a voice."""
+
+    samples: Samples
+    """``float32, (n,)``, 16 kHz."""
+    words: tuple[SpokenWord, ...]
+    """Where each word lies, by the durations within the voice's model."""
+
+
+class Voices(Protocol):
+    """Speaks for the simulated people."""
+
+    version: str
+    """Of the models, for the cache: other weights say the same differently."""
+
+    async def speak(self, text: str, voice: str) -> Speech:
+        """The text in that voice."""
+        ...
+
+
+class Ears(Protocol):
+    """The models a turn policy listens with."""
+
+    version: str
+    """Of the models, for the cache."""
+
+    async def voice_activity(self, tracks: Sequence[Samples]) -> list[NDArray[np.float32]]:
+        """For each track the speech probability of every whole frame of 512 samples."""
+        ...
+
+    async def end_of_turn(self, clips: Sequence[Samples]) -> list[float]:
+        """For each clip, which ends in silence, the probability that the turn is over."""
+        ...
+
+    async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[str]:
+        """The text of each clip, recognised as a session would."""
+        ...

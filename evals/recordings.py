@@ -1,0 +1,78 @@
+"""Recordings of people and of noise, from a folder with ``manifest.jsonl``: ``ANTIPHON_SPEECH_DIR``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final, cast
+
+import av
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from evals.dialogue import Split
+from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16
+
+_MANIFEST: Final = "manifest.jsonl"
+_CALIBRATION_NOISES: Final = 2
+"""The first of the noises; the others are of the test split."""
+
+
+class Recording(Struct, frozen=True, kw_only=True):
+    """A row of the manifest."""
+
+    file: str
+    kind: str
+    """``utterance``, ``dialogue``, ``two_channel``, ``noise``, ``rir`` …"""
+    language: str
+    duration_s: float
+    channels: int = 1
+    text: str | None = None
+
+
+class Recordings:
+    """What is in a folder; nothing, where there is none.
+
+    Args:
+        folder: With the manifest; ``None`` looks at ``ANTIPHON_SPEECH_DIR``.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        named = os.environ.get("ANTIPHON_SPEECH_DIR")
+        self._folder = folder or (Path(named) if named else None)
+        self.rows: tuple[Recording, ...] = ()
+        if self._folder is not None and (self._folder / _MANIFEST).is_file():
+            lines = (self._folder / _MANIFEST).read_bytes().splitlines()
+            self.rows = tuple(msgspec.json.decode(line, type=Recording) for line in lines if line.strip())
+
+    def samples(self, row: Recording, channel: int = 0) -> Samples:
+        """``float32, (n,)``, 16 kHz: one channel of a recording."""
+        if self._folder is None:
+            raise ValueError("no folder of recordings")
+        return decode(self._folder / row.file, channel)
+
+    def noises(self, split: Split) -> tuple[Samples, ...]:
+        """Noise of places; other places in each split."""
+        return tuple(self.samples(row) for row in _of_split(self._of_kind("noise"), split))
+
+    def rooms(self, split: Split) -> tuple[Samples, ...]:
+        """Impulse responses of rooms."""
+        return tuple(self.samples(row) for row in _of_split(self._of_kind("rir"), split))
+
+    def _of_kind(self, kind: str) -> list[Recording]:
+        return [row for row in self.rows if row.kind == kind]
+
+
+def decode(path: Path, channel: int = 0) -> Samples:
+    """One channel of a file that is trusted, at 16 kHz."""
+    pieces: list[np.ndarray[Any, Any]] = []
+    with cast("Any", av).open(str(path)) as container:
+        resampler = cast("Any", av).AudioResampler(format="s16p", rate=SESSION_RATE_HZ)
+        for frame in [*container.decode(audio=0), None]:
+            pieces += [out.to_ndarray() for out in resampler.resample(frame)]
+    return float_from_pcm16(np.ascontiguousarray(np.concatenate(pieces, axis=1)[channel]).tobytes())
+
+
+def _of_split(rows: list[Recording], split: Split) -> list[Recording]:
+    return rows[:_CALIBRATION_NOISES] if split is Split.CALIBRATION else rows[_CALIBRATION_NOISES:]

@@ -1,0 +1,1 @@
+"""The evaluation harness, with the engines and servers of this machine."""
