@@ -15,8 +15,8 @@ from evals.acoustics import EchoPath
 from evals.cast import AGENT_VOICE
 from evals.corpus import rng_of
 from evals.device import Device
-from evals.performance import Performance, Received, Utterance, WireEvent
-from evals.play import Play, Uttered
+from evals.performance import Performance, Received, WireEvent
+from evals.play import Play, Uttered, performed
 from evals.scenario import Scenario
 from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
@@ -100,7 +100,7 @@ class _Call:
             channel=plan.channel.name,
             has_echo=plan.channel.echo is not None,
             buffer_ms=plan.buffer_ms,
-            utterances=tuple(_utterance(one) for one in self._play.uttered),
+            utterances=tuple(performed(one) for one in self._play.uttered),
             received=tuple(self._received),
             played=tuple(self._device.played),
             microphone=_joined(self._microphone),
@@ -215,17 +215,6 @@ class _Call:
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self._socket.send(msgspec.json.encode(message).decode())
-
-
-def _utterance(one: Uttered) -> Utterance:
-    return Utterance(
-        intent=one.part.line.intent,
-        text=one.part.line.text,
-        start_samples=one.start_samples,
-        end_samples=one.end_samples,
-        holds=tuple(hold.shifted(one.start_samples) for hold in one.part.spoken.holds),
-        item_id=one.item_id,
-    )
 
 
 def _joined(frames: list[Samples]) -> Samples:

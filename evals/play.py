@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from evals.dialogue import AgentLine, UserLine
+from evals.performance import Utterance
 from evals.rendering import SpokenLine
 from schemas.audio import SESSION_RATE_HZ
 
@@ -172,3 +173,15 @@ class Play:
             self._heard_to_end = False
         self.uttered.append(Uttered(part, now_samples, item_id))
         return self.uttered[-1]
+
+
+def performed(one: Uttered) -> Utterance:
+    """The record of a part that was performed."""
+    return Utterance(
+        intent=one.part.line.intent,
+        text=one.part.line.text,
+        start_samples=one.start_samples,
+        end_samples=one.end_samples,
+        holds=tuple(hold.shifted(one.start_samples) for hold in one.part.spoken.holds),
+        item_id=one.item_id,
+    )

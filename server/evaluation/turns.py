@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import msgspec
 from msgspec import Struct
 
 from evals.cache import Cache, cache_dir
+from evals.core_loop import Odds, simulate
 from evals.corpus import plan, recorded_turns, turn_clips
-from evals.dialogue import Split
+from evals.dialogue import AgentLine, Split, load
 from evals.pauses import observe
 from evals.performance import Performance
 from evals.recordings import Recordings
@@ -25,6 +27,7 @@ from evals.rendering import Renderer
 from evals.report import Conditions, Report, Section
 from evals.scenario import Scenario, plans, prepare
 from evals.turns import conversations_section, converse_all, pauses_section
+from schemas.sessions import TurnSettings
 from server import speech_engines
 from server.cli.remote import remote_server
 from server.demo.server_process import child_server
@@ -39,6 +42,8 @@ IN_PROCESS: Final = "inproc"
 SERVER_LOG: Final = "server.log"
 _QUICK_TURNS: Final = 12
 _QUICK_CONVERSATIONS: Final = 2
+_SIMULATED: Final = 1_000
+_QUICK_SIMULATED: Final = 40
 _RECORDED_KINDS: Final = ("utterance", "two_channel")
 
 Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -82,6 +87,7 @@ async def evaluate_turns(wish: TurnsWish, settings: Settings, track: Track) -> R
     performances = await _held(wish, scenarios, track)
     took_s = time.perf_counter() - began
     title = "Conversations, in real time"
+    sections.append(_simulated(wish, track))
     return Report(
         conditions=Conditions(
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -127,6 +133,21 @@ async def _at_home(
         note = "Pauses within recordings of people, who read aloud for the most part; the end is where the file is."
         sections.append(pauses_section("recordings", "Pauses of real recordings", real, ours, (note,)))
     return sections, scenarios, {**ears.models, "users": USER_MODEL}
+
+
+def _simulated(wish: TurnsWish, track: Track) -> Section:
+    """Conversations with the core alone, in virtual time."""
+    began = time.perf_counter()
+    dialogues = [one for one in load(wish.split) if any(isinstance(line, AgentLine) for line in one.lines)]
+    count = _QUICK_SIMULATED if wish.quick else _SIMULATED
+    settings = msgspec.convert(wish.turn_settings, TurnSettings)
+    with track("Simulating conversations", count) as advance:
+        held: list[Performance] = []
+        for performance in simulate(dialogues, count, settings, Odds(), wish.seed):
+            held.append(performance)
+            advance(1)
+    took_s = time.perf_counter() - began
+    return conversations_section("core", "The turn core with drawn models, in virtual time", held, took_s)
 
 
 async def _held(wish: TurnsWish, scenarios: list[Scenario], track: Track) -> list[Performance]:
