@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from msgspec import Struct
@@ -41,12 +41,13 @@ def estimate(
     sample = np.asarray(values, np.float64)
     if not len(sample):
         return None
-    owner = np.asarray(range(len(sample)) if blocks is None else blocks, np.int64)
-    members = [np.flatnonzero(owner == block) for block in sorted(set(owner.tolist()))]
+    places = np.arange(len(sample))
+    owner = places if blocks is None else np.asarray(blocks, np.int64)
+    members: list[NDArray[np.int64]] = [places[owner == block] for block in dict.fromkeys(map(int, owner))]
     rng = np.random.default_rng(SEED)
     found = np.empty(RESAMPLES)
     for number in range(RESAMPLES):
-        drawn = rng.integers(0, len(members), len(members))
+        drawn = cast("list[int]", rng.integers(0, len(members), len(members)).tolist())
         found[number] = statistic(sample[np.concatenate([members[block] for block in drawn])])
     tail = (1 - CONFIDENCE) / 2
     low, high = float(np.quantile(found, tail)), float(np.quantile(found, 1 - tail))
