@@ -20,6 +20,7 @@ from engines.coqui.cloned_voices import (
     REFERENCE_RATE_HZ,
     Consent,
     add_voice,
+    check_consent,
     read_reference,
     read_voices,
     revoke_consent,
@@ -123,8 +124,11 @@ def test_what_a_model_knows_of_a_voice_is_erased_with_the_consent(folder: Path) 
     engine = XttsTts.__new__(XttsTts)
     engine._voices_dir = folder
     engine._lock = threading.Lock()
-    engine._latents = OrderedDict({"ada": ("latents", "embedding"), "bob": ("latents", "embedding")})
-    assert engine._condition("ada") == ("latents", "embedding")
+    known = ("latents", "embedding")
+    engine._latents = OrderedDict(
+        {name: (check_consent(folder, name).reference_sha256, known) for name in ("ada", "bob")}
+    )
+    assert engine._condition("ada") == known
     revoke_consent(folder, "ada")
     with pytest.raises(SpeechError) as caught:
         engine._condition("ada")
