@@ -15,12 +15,12 @@ from session.turn_actions import (
     StartItem,
     TruncateItem,
 )
-from session.turn_state import AgentState, Step, TurnState, UserState
+from session.turn_state import AgentState, Step, TurnState, has_floor
 
 
 def start_next(state: TurnState) -> Step:
     """The next queued item, if nobody has the floor."""
-    if not state.queue or state.agent is not AgentState.SILENT or state.user is not UserState.IDLE:
+    if not state.queue or state.agent is not AgentState.SILENT or has_floor(state):
         return state, ()
     item_id, *rest = state.queue
     return replace(state, agent=AgentState.SPEAKING, item_id=item_id, queue=tuple(rest)), (StartItem(item_id),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, UnionType
 from typing import Any, Final, NoReturn, TypeVar, cast, get_args
 
 import msgspec
@@ -27,13 +27,13 @@ go into a form, which is taken piece by piece."""
 T = TypeVar("T", bound=Struct)
 
 
-async def json_body(request: HttpRequest, kind: type[T]) -> T:
-    """The request's JSON body.
+async def json_body(request: HttpRequest, *kinds: type[T]) -> T:
+    """The request's JSON body, as one of ``kinds``.
 
     Raises:
         SpeechError: As :func:`json_bytes`; ``invalid_json`` or ``invalid_request``.
     """
-    return decoded_json(await json_bytes(request), kind)
+    return decoded_json(await json_bytes(request), *kinds)
 
 
 async def json_bytes(request: HttpRequest) -> bytes:
@@ -205,9 +205,9 @@ async def body_pieces(request: HttpRequest) -> AsyncGenerator[bytes]:
         _raise_unread(request, error)
 
 
-def documented(kind: type[Struct], media_type: str, *, file: str = FILE_FIELD) -> type[Operation]:
+def documented(kinds: type[Struct] | UnionType, media_type: str, *, file: str = FILE_FIELD) -> type[Operation]:
     """For a handler's ``operation_class``: describes a body that the handler reads by the functions above."""
-    schema = _inlined(kind)
+    schema = _inlined(kinds)
     if media_type == MULTIPART:
         schema["properties"] = {
             file: {"type": "string", "format": "binary", "description": "The recording."},
@@ -224,10 +224,11 @@ def documented(kind: type[Struct], media_type: str, *, file: str = FILE_FIELD) -
     return Documented
 
 
-def _inlined(kind: type[Struct]) -> dict[str, Any]:
+def _inlined(kinds: type[Struct] | UnionType) -> dict[str, Any]:
     # References of a JSON Schema point into its own document; inside an OpenAPI document they would dangle.
-    schema = msgspec.json.schema(kind)
-    definitions: dict[str, Any] = schema["$defs"]
+    schema = msgspec.json.schema(kinds)
+    definitions: dict[str, Any] = schema.pop("$defs")
+    schema.pop("discriminator", None)
 
     def inline(node: Any) -> Any:  # noqa: ANN401  any JSON value
         match node:
@@ -241,4 +242,4 @@ def _inlined(kind: type[Struct]) -> dict[str, Any]:
             case _:
                 return node
 
-    return inline({"$ref": schema["$ref"]})
+    return inline(schema)

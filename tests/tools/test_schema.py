@@ -59,7 +59,9 @@ def test_every_argument_is_described_and_unknown_ones_are_refused(tool: Any) -> 
 
 def test_docstrings_of_fields_are_their_descriptions() -> None:
     turn = EVERY_SCHEMA["open_session.input"]["$defs"]["TurnSettings"]["properties"]
-    assert turn["barge_in"]["description"] == "Whether speech of the user stops the agent."
+    assert turn["barge_in"]["description"] == (
+        "Whether speech of the user stops the agent. Without, every item is uninterruptible."
+    )
 
 
 def test_fields_of_a_base_class_are_described_too() -> None:
