@@ -53,7 +53,8 @@ class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     vad_on_first: Probability = 0.85
     """The same in the agent's first three seconds, while nothing is known of its echo."""
     echo_threshold: Probability = 0.5
-    """Share of a frame's energy that the agent's own audio explains, from which it is echo and no voice."""
+    """Share of a frame's energy that the agent's own audio explains, from which it is echo and no voice. 1 is for
+    clients without any: headphones, or an echo canceller of their own."""
     onset_ms: Annotated[int, Meta(ge=32, le=1_000)] = 96
     """Voiced time that starts a turn."""
     pre_roll_ms: Annotated[int, Meta(ge=0, le=2_000)] = 500

@@ -8,7 +8,7 @@ a task of the session's group and comes back as an event. So there are no locks,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, assert_never
+from typing import Final, Literal
 
 import anyio
 import numpy as np
@@ -40,33 +40,27 @@ from schemas.sessions import (
     UserTurn,
 )
 from schemas.speech import SpeechOptions, is_speakable
+from session.agent_turns import AgentTurns
 from session.audio_buffer import AudioBuffer
 from session.audio_input import AudioInput
 from session.clock import Clock
 from session.decision_recorder import DecisionRecorder
+from session.echo_reference import EchoReference
 from session.heard_turns import HeardTurns
 from session.history import History
 from session.hypothesis import LocalAgreement
 from session.latency import LatencyLedger, TurnMoments
 from session.limits import SessionLimits
 from session.log import EventLog
+from session.overlap_recognition import OverlapRecognizer
 from session.recognition import RecognitionCounts, TurnRecognizer
 from session.speaking import Speaker
 from session.timers import Timers
 from session.turn import step
 from session.turn_actions import (
-    AgentAction,
-    AwaitFinalPosition,
-    BumpEpoch,
-    CancelSpeech,
-    DropItem,
-    EndItem,
-    FlushPlayback,
     PartialAsr,
     SetTimer,
-    StartItem,
     Timer,
-    TruncateItem,
     TurnAction,
     UserAction,
 )
@@ -136,13 +130,16 @@ class Session:
         self._history = History()
         self._heard_turns = HeardTurns(self._history)
         self._audio = AudioBuffer()
+        self._echo = EchoReference(settings.output_rate_hz, is_on=settings.turn.echo_threshold < 1.0)
         self._input = AudioInput(
             settings.input_rate_hz,
             voice_activity,
             limits.input_stall_s,
             hear=self._hear,
             is_held=self._waits_for_models,
-            is_in_turn=lambda: self._state.user in {UserState.USER, UserState.PAUSED},
+            is_in_turn=lambda: (
+                self._state.overlap is not None or self._state.user in {UserState.USER, UserState.PAUSED}
+            ),
             on_stall=lambda: self._dispatch(InputStalled()),
             on_failure=self._fail,
         )
@@ -172,6 +169,17 @@ class Session:
             on_played=lambda item_id: self._dispatch(ItemPlayed(item_id)),
             on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
         )
+        overlaps = OverlapRecognizer(
+            host,
+            session_id,
+            settings,
+            self._audio,
+            limits.asr_deadline_s,
+            language=lambda: self._recognizer.final.language,
+            is_own=lambda text: self._echo.is_own(text, self._speaker.said_lately(self._state.item_id or "")),
+            on_heard=self._dispatch,
+        )
+        self._agent_turns = AgentTurns(self._speaker, overlaps, self._publish)
         self._tasks: TaskGroup
         self._close_reason: CloseReason | None = None
         self._closing = anyio.Event()
@@ -285,8 +293,6 @@ class Session:
             speed=self.settings.speed, gain_db=self.settings.gain_db, lexicon=self.settings.lexicon
         )
         spoken_by = self._host.voice(voice or self.settings.voice)
-        if not self.settings.turn.barge_in:
-            interruption = Interruption.UNINTERRUPTIBLE
         item_id = self._speaker.create(text, spoken_by, options, more=more, interruption=interruption)
         self._dispatch(SayRequested(item_id, interruption))
         return item_id
@@ -419,7 +425,7 @@ class Session:
 
     def _hear(self, frame: Samples, probability: float) -> None:
         self._audio.append(np.zeros_like(frame) if self._state.is_muted else frame)
-        self._dispatch(VadFrame(probability))
+        self._dispatch(VadFrame(probability, self._echo.explained(frame)))
         self._trim_audio()
 
     def _waits_for_models(self) -> bool:
@@ -442,6 +448,8 @@ class Session:
         keep_samples = samples_of_ms(KEPT_SILENCE_MS) + state.voiced_samples
         if has_floor(state) or state.user is UserState.PENDING:
             self._audio.trim(state.start_samples - keep_samples)
+        elif (overlap := state.overlap or state.unheard) is not None:
+            self._audio.trim(overlap.start_samples - keep_samples)
         elif settings.detection is TurnDetection.MANUAL:
             # All of it may become a turn.
             limit_samples = state.now_samples - samples_of_ms(settings.max_turn_s * 1000)
@@ -470,26 +478,7 @@ class Session:
         elif isinstance(action, UserAction):
             self._user_turns.perform(self._tasks, action)
         else:
-            self._perform_agent(action)
-
-    def _perform_agent(self, action: AgentAction) -> None:
-        match action:
-            case StartItem():
-                self._speaker.start(self._tasks, action.item_id)
-            case BumpEpoch():
-                self._speaker.bump_epoch()
-            case FlushPlayback():
-                self._speaker.flush(action.item_id)
-            case CancelSpeech():
-                self._speaker.cancel(action.item_id)
-            case AwaitFinalPosition():
-                self._speaker.await_final_position(self._tasks, action.item_id, action.timeout_ms)
-            case TruncateItem() | DropItem():
-                self._speaker.end(action.item_id, interrupted=True)
-            case EndItem():
-                self._speaker.end(action.item_id, interrupted=False)
-            case _:
-                assert_never(action)
+            self._agent_turns.perform(self._tasks, action)
 
     def _on_final(self, generation: int) -> None:
         self._dispatch(self._user_turns.final_of(generation))
@@ -502,4 +491,5 @@ class Session:
     def _publish(self, event: ServerEvent, pcm: bytes | None = None) -> None:
         event = self._latency.published(event, self._clock.now_us())
         self._history.add(event)
+        self._echo.follow(event, pcm)
         self.log.publish(event, ms_of_samples(self._state.now_samples), pcm)

@@ -186,8 +186,65 @@ class StartItem(_TurnAction, frozen=True):
     item_id: str
 
 
+class DuckItem(_TurnAction, frozen=True):
+    """Let the item be played more quietly: the user may be speaking."""
+
+    item_id: str
+    gain_db: float
+
+
+class UnduckItem(_TurnAction, frozen=True):
+    """Let it be played as before."""
+
+    item_id: str
+
+
+class PauseItem(_TurnAction, frozen=True):
+    """Let the item stand still."""
+
+    item_id: str
+
+
+class ResumeItem(_TurnAction, frozen=True):
+    """Go on with the item at the start of the word it was paused in."""
+
+    item_id: str
+
+
+class HearOverlap(_TurnAction, frozen=True):
+    """Recognise what the user says over the agent, ahead of everything else. :class:`OverlapHeard` answers.
+
+    Nothing is answered if an earlier one is still being recognised, unless this one is complete.
+    """
+
+    overlap_samples: int
+    """Onset of the voice: which overlap this is."""
+    start_samples: int
+    end_samples: int
+    is_complete: bool
+    """Whether the user has fallen silent."""
+
+
+class NotifyBackchannel(_TurnAction, frozen=True):
+    """What the user said over the agent was no interruption, and is no turn."""
+
+    start_samples: int
+    stop_samples: int
+    text: str
+
+
+class CancelResponse(_TurnAction, frozen=True):
+    """Tell who writes what the agent says that it has lost the floor."""
+
+    item_ids: tuple[str, ...]
+    by_user: bool
+
+
 class BumpEpoch(_TurnAction, frozen=True):
-    """Audio sent so far is stale wherever it is queued. Comes before :class:`FlushPlayback`."""
+    """Audio sent so far is stale wherever it is queued.
+
+    Comes before :class:`FlushPlayback` and :class:`ResumeItem`.
+    """
 
 
 class FlushPlayback(_TurnAction, frozen=True):
@@ -248,6 +305,20 @@ UserAction = (
     | NotifyKey
 )
 AgentAction = (
-    StartItem | BumpEpoch | FlushPlayback | CancelSpeech | AwaitFinalPosition | TruncateItem | DropItem | EndItem
+    StartItem
+    | DuckItem
+    | UnduckItem
+    | PauseItem
+    | ResumeItem
+    | HearOverlap
+    | NotifyBackchannel
+    | BumpEpoch
+    | FlushPlayback
+    | CancelSpeech
+    | CancelResponse
+    | AwaitFinalPosition
+    | TruncateItem
+    | DropItem
+    | EndItem
 )
 TurnAction = UserAction | AgentAction | SetTimer

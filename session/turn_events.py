@@ -22,6 +22,8 @@ class VadFrame(_TurnEvent, frozen=True):
     """The next :data:`schemas.audio.VAD_FRAME_SAMPLES` of audio were speech with this probability."""
 
     probability: float
+    echo: float | None = 0.0
+    """Share of their energy that the agent's own audio explains; ``None`` while nobody knows if there is an echo."""
 
 
 class EndOfTurnScore(_TurnEvent, frozen=True):
@@ -94,6 +96,19 @@ class SayRequested(_TurnEvent, frozen=True):
     interruption: Interruption = Interruption.INTERRUPTIBLE
 
 
+class OverlapHeard(_TurnEvent, frozen=True):
+    """The answer to :class:`HearOverlap`."""
+
+    start_samples: int
+    """Onset of the voice: which overlap this is."""
+    end_samples: int
+    """The audio up to here is in the text."""
+    text: str
+    cues: TextCues
+    confidence: float
+    """Mean probability of the words."""
+
+
 class ItemAudible(_TurnEvent, frozen=True):
     """The first audio of an item is on its way to the user."""
 
@@ -131,6 +146,7 @@ TurnEvent = (
     | MuteChanged
     | KeyPressed
     | SayRequested
+    | OverlapHeard
     | ItemAudible
     | ItemPlayed
     | StopRequested

@@ -7,6 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from schemas.audio import SESSION_RATE_HZ
+from schemas.sessions import Interruption
 from session.deadline import PAUSE_MIN_MS, UNHEARD_MS
 from session.end_of_turn import WEIGHTS, EndOfTurnWeights
 from session.lexicons import TextCues
@@ -29,7 +30,12 @@ class AgentState(StrEnum):
 
     SILENT = "silent"
     SPEAKING = "speaking"
+    DUCKED = "ducked"
+    """Speaking quietly: somebody else may be speaking."""
+    HELD = "held"
+    """Paused: somebody else is speaking."""
     YIELD = "yield"
+    """Stopped, and waiting to know in which word."""
 
 
 class HeardText(Struct, frozen=True):
@@ -41,6 +47,37 @@ class HeardText(Struct, frozen=True):
     stability: float
     end_samples: int
     is_failed: bool = False
+
+
+class QueuedItem(Struct, frozen=True):
+    """What the agent is to say."""
+
+    item_id: str
+    interruption: Interruption
+
+
+class Overlap(Struct, frozen=True):
+    """A voice over the agent's, and what is known of it."""
+
+    start_samples: int
+    voiced_samples: int
+    """How much of it was voiced."""
+    last_voiced_samples: int
+    """End of its last voiced frame."""
+    asked_samples: int = 0
+    """Audio up to which the words were asked for."""
+    heard_samples: int = 0
+    """Audio up to which they are known; 0 for nothing."""
+    text: str = ""
+    is_stop: bool = False
+    is_backchannel: bool = False
+    """Whether all of it is listening aloud, or has no words."""
+    content_words: int = 0
+    """Words that were heard clearly, and are part neither of a backchannel nor of a filler."""
+    may_be_echo: bool = False
+    """It began before anybody knew whether there is an echo."""
+    is_turn: bool = False
+    """It is an interruption of what cannot be interrupted: the user's turn begins, the agent waits for its end."""
 
 
 class TurnState(Struct, frozen=True):
@@ -105,7 +142,19 @@ class TurnState(Struct, frozen=True):
     """Counts timers; one of an older generation is void."""
     item_id: str | None = None
     """What the agent is speaking, or has just been stopped in."""
-    queue: tuple[str, ...] = ()
+    interruption: Interruption = Interruption.INTERRUPTIBLE
+    """What the user's speech does to it."""
+    is_audible: bool = False
+    """Whether any of its audio is on its way to the user."""
+    audible_samples: int = 0
+    """Since when the agent can be heard, without a break."""
+    held_samples: int = 0
+    """Since when it is paused; valid in HELD."""
+    overlap: Overlap | None = None
+    """The voice over the agent's, from the onset to the verdict, or to the start of the turn that it is."""
+    unheard: Overlap | None = None
+    """The last one, if it was judged before its words were there."""
+    queue: tuple[QueuedItem, ...] = ()
     """Items that wait for the floor."""
 
 

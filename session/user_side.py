@@ -5,14 +5,15 @@ When they have given it up is decided in :mod:`session.turn_end`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES
-from schemas.sessions import TurnDetection, TurnSettings
+from schemas.sessions import Interruption, TurnDetection, TurnSettings
 from session.agent_side import yield_floor
 from session.deadline import learned_pause_ms
+from session.overlap import is_echo
 from session.turn_actions import (
     CancelFinal,
     ClearTurn,
@@ -20,6 +21,7 @@ from session.turn_actions import (
     NotifyStalledInput,
     NotifyTurnLimit,
     PartialAsr,
+    PauseItem,
     ReopenTurn,
     TurnResumed,
     TurnStarted,
@@ -38,7 +40,7 @@ from session.turn_end import (
     take_final,
     weigh,
 )
-from session.turn_events import FinalReady
+from session.turn_events import FinalReady, VadFrame
 from session.turn_state import (
     AgentState,
     Step,
@@ -53,13 +55,12 @@ PARTIAL_EVERY_SAMPLES: Final = SESSION_RATE_HZ // 2
 """New audio between two partial transcripts: twice a second reads as live and leaves the engine free half the time."""
 
 
-def vad_frame(state: TurnState, probability: float, settings: TurnSettings) -> Step:
-    """The next frame of the user's audio."""
-    probability = 0.0 if state.is_muted else probability
-    state = replace(state, now_samples=state.now_samples + VAD_FRAME_SAMPLES)
+def vad_frame(state: TurnState, frame: VadFrame, settings: TurnSettings) -> Step:
+    """The next frame of the user's audio, which ends at ``now_samples``."""
+    probability = 0.0 if is_echo(frame, settings) else frame.probability
     if state.user is UserState.USER:
         return _user_frame(state, probability, settings)
-    onset_samples = samples_of_ms(_onset_ms(state, settings))
+    onset_samples = samples_of_ms(settings.onset_ms)
     if state.user is UserState.COMMIT and state.reason in CUT:
         # What is said from here begins the next turn, once this one is committed.
         begun = state.voiced_samples >= onset_samples
@@ -80,20 +81,30 @@ def _voiced_run(state: TurnState, probability: float, settings: TurnSettings) ->
     return state.voiced_samples + VAD_FRAME_SAMPLES if probability >= threshold else 0
 
 
-def _onset_ms(state: TurnState, settings: TurnSettings) -> int:
-    """Over the agent's voice it takes longer to be sure: a cough or an "mhm" must not stop it."""
-    audible = state.agent is AgentState.SPEAKING and state.user is UserState.IDLE
-    return max(settings.onset_ms, settings.hold_ms) if audible else settings.onset_ms
-
-
 def _onset(state: TurnState, settings: TurnSettings) -> Step:
-    onset_samples = state.now_samples - state.voiced_samples
+    return _go_on(state, state.now_samples - state.voiced_samples, state.now_samples, settings)
+
+
+def overlap_becomes_turn(state: TurnState, settings: TurnSettings) -> Step:
+    """Who has spoken over the agent has the floor, once the agent is silent, or waits."""
+    overlap = state.overlap
+    is_over = state.agent is AgentState.SILENT or (overlap is not None and overlap.is_turn)
+    if overlap is None or not is_over:
+        return state, ()
+    state = replace(state, overlap=None)
+    return (
+        (state, ()) if has_floor(state) else _go_on(state, overlap.start_samples, overlap.last_voiced_samples, settings)
+    )
+
+
+def _go_on(state: TurnState, onset_samples: int, last_voiced_samples: int, settings: TurnSettings) -> Step:
+    """The user speaks: in a turn that was not over, or in a new one."""
     before = state
     state = replace(
         state,
         user=UserState.USER,
         voiced_samples=0,
-        last_voiced_samples=state.now_samples,
+        last_voiced_samples=last_voiced_samples,
         generation=state.generation + 1,
         finalizing=False,
         final_ready=False,
@@ -129,9 +140,18 @@ def _begin_turn(state: TurnState, start_samples: int, settings: TurnSettings) ->
 
 
 def _interrupt(state: TurnState, settings: TurnSettings) -> Step:
-    if settings.barge_in and state.agent is AgentState.SPEAKING:
-        return yield_floor(state, settings)
-    return state, ()
+    """An answer of which nothing was heard yet is not spoken over: there is nothing to weigh."""
+    if state.agent is not AgentState.SPEAKING or state.item_id is None:
+        return state, ()
+    match state.interruption:
+        case Interruption.INTERRUPTIBLE:
+            return yield_floor(state, settings)
+        case Interruption.HOLD:
+            return replace(state, agent=AgentState.HELD), (PauseItem(state.item_id),)
+        case Interruption.UNINTERRUPTIBLE:
+            return state, ()
+        case _:
+            assert_never(state.interruption)
 
 
 def _is_reopened(state: TurnState, onset_samples: int, settings: TurnSettings) -> bool:

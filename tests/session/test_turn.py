@@ -341,37 +341,6 @@ def test_an_item_waits_until_the_user_has_finished() -> None:
     assert core.final("Go on.")[-1] == StartItem("a")
 
 
-def test_barge_in_stops_the_agent_in_the_strict_order() -> None:
-    core = Core()
-    core.send(SayRequested("a"), SayRequested("b"))
-    core.hear(320, SILENCE)
-    assert core.hear(224, VOICE) == []
-    assert core.hear(32, VOICE) == [
-        BumpEpoch(),
-        FlushPlayback("a"),
-        CancelSpeech("a"),
-        DropItem("b"),
-        AwaitFinalPosition("a", SETTINGS.final_position_ms),
-        TurnStarted(1, samples_of_ms(320)),
-    ]
-    assert core.send(FinalPosition("a")) == [TruncateItem("a")]
-    assert core.state.agent is AgentState.SILENT
-
-
-def test_a_short_sound_does_not_stop_the_agent() -> None:
-    core = Core()
-    core.send(SayRequested("a"))
-    core.hear(192, VOICE)
-    core.hear(960, SILENCE)
-    assert core.take(BumpEpoch) == []
-
-
-def test_the_agents_echo_below_the_raised_threshold_does_not_stop_it() -> None:
-    core = Core()
-    core.send(SayRequested("a"))
-    assert core.hear(3_200, 0.6) == []
-
-
 def test_without_barge_in_the_agent_goes_on_and_the_users_turn_is_kept() -> None:
     core = Core(TurnSettings(barge_in=False))
     core.send(SayRequested("a"))

@@ -38,6 +38,7 @@ from session.turn_events import (
     ClearRequested,
     CommitRequested,
     EndOfTurnScore,
+    FinalPosition,
     FinalReady,
     InputStalled,
     ItemAudible,
@@ -298,7 +299,8 @@ def test_once_an_answer_is_heard_what_the_user_says_is_another_turn() -> None:
     core.end()
     core.send(SayRequested("a"), ItemAudible("a"))
     assert core.state.user is UserState.IDLE
-    core.hear(320, VOICE)
+    core.hear(1_248, VOICE)
+    core.send(FinalPosition("a"))
     assert core.state.turn == 2
     assert core.of(ReopenTurn) == []
 
