@@ -7,10 +7,10 @@ little-endian. Recognition, voice activity and time inside a session run at :dat
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 SESSION_RATE_HZ: Final = 16_000
@@ -23,6 +23,10 @@ PCM16_SCALE: Final = 32_768.0
 
 Samples = NDArray[np.float32]
 """``float32, (n,)``, mono, -1…1."""
+
+
+AudioUrl = Annotated[str, Meta(min_length=1, max_length=2_048)]
+"""Of a file with audio in it, http or https."""
 
 
 class AudioFormat(StrEnum):

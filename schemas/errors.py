@@ -10,6 +10,7 @@ transcripts or secrets.
 from __future__ import annotations
 
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Final
 
 from msgspec import Struct
@@ -37,6 +38,8 @@ class ErrorCode(StrEnum):
     INVALID_AUDIO = "invalid_audio"
     AUDIO_TOO_LONG = "audio_too_long"
     UNSUPPORTED_FORMAT = "unsupported_format"
+    URL_REFUSED = "url_refused"
+    FETCH_FAILED = "fetch_failed"
     # Text
     EMPTY_TEXT = "empty_text"
     TEXT_TOO_LONG = "text_too_long"
@@ -98,6 +101,8 @@ ERRORS: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.INVALID_AUDIO: ErrorSpec(422),
     ErrorCode.AUDIO_TOO_LONG: ErrorSpec(413),
     ErrorCode.UNSUPPORTED_FORMAT: ErrorSpec(415),
+    ErrorCode.URL_REFUSED: ErrorSpec(403),
+    ErrorCode.FETCH_FAILED: ErrorSpec(502, retryable=True),
     ErrorCode.EMPTY_TEXT: ErrorSpec(400),
     ErrorCode.TEXT_TOO_LONG: ErrorSpec(413),
     ErrorCode.UNKNOWN_MODEL: ErrorSpec(404),
@@ -128,8 +133,17 @@ ERRORS: Final[dict[ErrorCode, ErrorSpec]] = {
 }
 
 
+def codes_by_status(http_status: int) -> tuple[ErrorCode, ...]:
+    """The codes of error responses with a status. Settings are wrong at start or never, so theirs is not one."""
+    return tuple(
+        code
+        for code, spec in ERRORS.items()
+        if spec.http_status == http_status and code is not ErrorCode.INVALID_SETTING
+    )
+
+
 class ErrorInfo(Struct, frozen=True):
-    """An error as data, in events and results. Error responses have the shape of the OpenAI API: ``server.errors``."""
+    """An error as data, in events and results. Error responses have the shape of the OpenAI API: ErrorBody."""
 
     code: ErrorCode
     message: str
@@ -137,6 +151,32 @@ class ErrorInfo(Struct, frozen=True):
     param: str | None = None
     """The request field at fault, where there is one."""
     retry_after_s: float | None = None
+
+
+class ErrorDetail(Struct, frozen=True, kw_only=True):
+    """What went wrong."""
+
+    message: str
+    type: str
+    """``invalid_request_error`` below status 500, else ``server_error``."""
+    param: str | None
+    """The request field at fault."""
+    code: ErrorCode
+    retryable: bool
+    """Whether the same request can succeed later, unchanged."""
+    retry_after_s: float | None = None
+    request_id: str | None = None
+    """Also the header ``X-Request-Id``, and in the server's log."""
+
+
+class ErrorBody(Struct, frozen=True):
+    """The body of every error response: that of the OpenAI API, ``{"error": {"message", "type", "param", "code"}}``.
+
+    It has three more fields: ``retryable``, ``retry_after_s`` and ``request_id``. Clients of that API ignore what they
+    do not know.
+    """
+
+    error: ErrorDetail
 
 
 class SpeechError(Exception):
@@ -167,6 +207,11 @@ class SpeechError(Exception):
     def http_status(self) -> int:
         """The HTTP status of this code."""
         return ERRORS[self.code].http_status
+
+    @property
+    def type(self) -> str:
+        """What OpenAI calls the type: whether the request was wrong or the server failed."""
+        return "invalid_request_error" if self.http_status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
 
     @property
     def info(self) -> ErrorInfo:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.audio import AudioFormat
+from schemas.audio import AudioFormat, AudioUrl
 from schemas.errors import ErrorInfo
 from schemas.events import MAX_SAY_CHARS
 from schemas.sessions import AgentTurn, Interruption, SessionSettings, SpeechStatus, UserTurn
@@ -33,12 +33,13 @@ class AudioInput(_Input, frozen=True, kw_only=True):
     """Audio to recognise, in any common container; raw PCM states its rate."""
 
     audio: Annotated[
-        str,
-        Meta(
-            description="Base64 of a WAV, FLAC, MP3, Ogg/Opus, WebM or M4A file, or of raw PCM.",
-            extra_json_schema={"contentEncoding": "base64"},
-        ),
-    ]
+        Annotated[str, Meta(extra_json_schema={"contentEncoding": "base64"})] | None,
+        Meta(description="Base64 of a WAV, FLAC, MP3, Ogg/Opus, WebM or M4A file, or of raw PCM."),
+    ] = None
+    audio_url: Annotated[
+        AudioUrl | None,
+        Meta(description="Where to fetch the file, in place of audio, if the server allows it: http or https."),
+    ] = None
     sample_rate_hz: Annotated[
         Annotated[int, Meta(ge=8_000, le=192_000)] | None,
         Meta(description="Only for raw 16-bit little-endian PCM: its rate in hertz. Leave out for files."),
@@ -176,26 +177,16 @@ class ListenInput(_Input, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Wait for the first turn after this number. Left out: the next turn not yet returned."),
     ] = None
-    eager: Annotated[
-        bool,
-        Meta(
-            description="Return early what is probably a whole turn, with status eager. No side effects before the "
-            "same turn is returned with status turn."
-        ),
-    ] = False
 
 
 class ListenOutput(_Output, frozen=True, kw_only=True):
     """Result of ``listen``. A timeout is a result, not an error: the user may just be silent."""
 
     status: Annotated[
-        Literal["turn", "eager", "timeout", "closed"],
-        Meta(
-            description="turn: the user spoke; eager: they have probably finished; timeout: listen again, or say "
-            "something; closed: the session ended."
-        ),
+        Literal["turn", "timeout", "closed"],
+        Meta(description="turn: the user spoke; timeout: listen again, or say something; closed: the session ended."),
     ]
-    turn: Annotated[UserTurn | None, Meta(description="What the user said, if status is turn or eager.")] = None
+    turn: Annotated[UserTurn | None, Meta(description="What the user said, if status is turn.")] = None
 
 
 class SayInput(SpeechOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -292,6 +283,8 @@ class ToolAnnotations(Struct, frozen=True, kw_only=True):
     """Whether it changes nothing."""
     idempotent: bool
     """Whether calling it again with the same arguments has no further effect."""
+    destructive: bool = False
+    """Whether it ends something that is not to be had back."""
     open_world: bool
     """Whether it reaches people or things outside the server: a session has a user."""
 

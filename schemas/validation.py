@@ -27,14 +27,33 @@ def decoded_json(body: bytes | str, *kinds: type[T]) -> T:
     Raises:
         SpeechError: ``invalid_json`` or ``invalid_request``.
     """
+    try:
+        return _decoded(body, Union[kinds])  # noqa: UP007  the members are known at run time only
+    except msgspec.ValidationError as error:
+        raise invalid_request(error, *kinds) from error
+
+
+def json_object(body: bytes | str) -> dict[str, object]:
+    """JSON as an object of whatever fields.
+
+    Raises:
+        SpeechError: ``invalid_json`` or ``invalid_request``.
+    """
+    try:
+        return _decoded(body, dict[str, object])
+    except msgspec.ValidationError as error:
+        raise invalid_request(error) from error
+
+
+def _decoded(body: bytes | str, kind: Any) -> Any:  # noqa: ANN401  what msgspec takes for a type
     if (body.count(",") if isinstance(body, str) else body.count(b",")) > MAX_COMMAS:
         raise SpeechError(
             ErrorCode.INVALID_REQUEST, f"The body has more than {MAX_COMMAS} elements. Nothing here needs as many."
         )
     try:
-        return msgspec.json.decode(body, type=Union[kinds])  # noqa: UP007  the members are known at run time only
-    except msgspec.ValidationError as error:
-        raise invalid_request(error, *kinds) from error
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        raise
     except msgspec.DecodeError as error:
         raise SpeechError(ErrorCode.INVALID_JSON, f"The body is not valid JSON: {error}.") from error
     except RecursionError as error:

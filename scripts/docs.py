@@ -1,4 +1,6 @@
-"""Writes what the documents take from the code: docs/tools.md, and each table between two comments of this form.
+"""Writes what the documents take from the code, and the exports of the tools that the tests compare with.
+
+These are docs/tools.md, tests/tools/exports, and each table between two comments of this form:
 
     <!-- table: settings server.host server.port -->
     <!-- /table -->
@@ -9,15 +11,12 @@ exit code is 1 if a document is out of date.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import Final, cast, get_args
 
 import msgspec
 from msgspec import Struct
@@ -28,13 +27,15 @@ from schemas.events import ClientEvent, ServerEvent
 from schemas.sessions import SessionSettings, TurnSettings
 from server.settings import Settings, setting_fields
 from tools.docs import tools_page
+from tools.export import ToolFormat, exported
 from tools.registry import TOOLS
+from tools.schema import field_docstrings, json_schema, without_null
+from tools.words import default_words, type_words
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TABLE: Final = re.compile(
     r"(?P<open><!-- table: (?P<name>\w+)(?P<keys>[^>]*) -->\n).*?(?P<close><!-- /table -->)", re.DOTALL
 )
-TYPES: Final = {"integer": "whole number", "boolean": "true, false", "array": "list of texts", "string": "text"}
 
 Row = tuple[str, ...]
 
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code."""
     texts = {path: _filled(path.read_text("utf-8")) for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}
     texts[ROOT / "docs" / "tools.md"] = tools_page(TOOLS)
+    for name in ToolFormat:
+        texts[ROOT / "tests" / "tools" / "exports" / f"{name}.json"] = exported(TOOLS, name).decode()
     stale = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         print(f"{path.relative_to(ROOT)} {'is out of date; run: make docs' if '--check' in arguments else 'written'}")
@@ -74,9 +77,12 @@ def _error_rows() -> Iterator[Row]:
 
 
 def _setting_rows() -> Iterator[Row]:
-    sections = {section.name: section.type for section in msgspec.structs.fields(Settings)}
+    fields = {
+        section.name: dict(zip(_names(section.type), _described_fields(section.type), strict=True))
+        for section in msgspec.structs.fields(Settings)
+    }
     for field in setting_fields():
-        yield field.key, _default(field.default), _allowed(field.type), _doc(sections[field.section], field.name)
+        yield field.key, *fields[field.section][field.name]
 
 
 def _model_rows() -> Iterator[Row]:
@@ -88,19 +94,38 @@ def _model_rows() -> Iterator[Row]:
 
 def _field_rows(kind: type[Struct]) -> Callable[[], Iterator[Row]]:
     def rows() -> Iterator[Row]:
-        for field in msgspec.structs.fields(kind):
-            yield field.name, _default(field.default), _allowed(field.type), _doc(kind, field.name)
+        for name, described in zip(_names(kind), _described_fields(kind), strict=True):
+            yield name, *described
 
     return rows
+
+
+def _names(kind: type[Struct]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(kind)]
+
+
+def _described_fields(kind: type[Struct]) -> Iterator[Row]:
+    """Default, allowed values and meaning of each field."""
+    docstrings = field_docstrings(kind)
+    for name, field in json_schema(kind)["properties"].items():
+        default = default_words(field)
+        is_given = default not in {"", "null", "[]"}
+        meaning = _markdown_text(docstrings[name]) if name in docstrings else field.get("description", "")
+        yield f"`{default.strip(chr(34))}`" if is_given else "", type_words(without_null(field)), meaning
 
 
 def _event_rows(union: object) -> Callable[[], Iterator[Row]]:
     def rows() -> Iterator[Row]:
         for kind in cast("tuple[type[Struct], ...]", get_args(union)):
             fields = [f"`{field.name}`" for field in msgspec.structs.fields(kind) if field.name not in {"seq", "at_ms"}]
-            yield str(kind.__struct_config__.tag), ", ".join(fields), _plain(inspect.getdoc(kind) or "")
+            yield str(kind.__struct_config__.tag), ", ".join(fields), _markdown_text(inspect.getdoc(kind) or "")
 
     return rows
+
+
+def _markdown_text(docstring: str) -> str:
+    text = re.sub(r":(?:data|class|mod|func):`~?([^`]*)`", r"`\1`", docstring).replace("``", "`")
+    return " ".join(text.split())
 
 
 TABLES: Final[dict[str, tuple[Row, Callable[[], Iterator[Row]]]]] = {
@@ -112,59 +137,6 @@ TABLES: Final[dict[str, tuple[Row, Callable[[], Iterator[Row]]]]] = {
     "server_events": (("type", "fields", "meaning"), _event_rows(ServerEvent)),
     "client_events": (("type", "fields", "meaning"), _event_rows(ClientEvent)),
 }
-
-
-def _default(value: Any) -> str:  # noqa: ANN401  whatever a field holds
-    if isinstance(value, Struct) or value in (None, ()):
-        return ""
-    return f"`{msgspec.json.encode(value).decode().strip(chr(34))}`"
-
-
-def _allowed(kind: Any) -> str:  # noqa: ANN401  whatever an annotation is
-    schema = msgspec.json.schema(kind)
-    definitions = schema.get("$defs", {})
-    choices: list[dict[str, Any]] = [choice for choice in schema.get("anyOf", [schema]) if choice.get("type") != "null"]
-    return " or ".join(_described(choice, definitions) for choice in choices)
-
-
-def _described(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    if "$ref" in schema:
-        return f"see {definitions[schema['$ref'].rpartition('/')[2]]['title']}"
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    low, high = schema.get("minimum"), schema.get("maximum")
-    text = TYPES.get(schema["type"], str(schema["type"]))
-    if low is not None and high is not None:
-        return f"{low:g} to {high:g}"
-    if "exclusiveMinimum" in schema:
-        return f"{text} above {schema['exclusiveMinimum']:g}"
-    if low is not None:
-        return f"{text}, at least {low:g}"
-    if "maxLength" in schema:
-        return f"{text}, at most {schema['maxLength']} characters"
-    return f"`{schema['pattern']}`" if "pattern" in schema else text
-
-
-def _doc(kind: type[Struct], name: str) -> str:
-    """The text under a field of a Struct."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    statements = cast("ast.ClassDef", definition).body
-    for field, after in pairwise(statements):
-        match field, after:
-            case (
-                ast.AnnAssign(target=ast.Name(id=target)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ) if target == name:
-                return _plain(text)
-            case _:
-                pass
-    return ""
-
-
-def _plain(text: str) -> str:
-    """A docstring as a cell of a table."""
-    text = re.sub(r":(?:data|class|mod|func):`~?([^`]*)`", r"`\1`", text).replace("``", "`")
-    return " ".join(text.split())
 
 
 if __name__ == "__main__":

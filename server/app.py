@@ -23,6 +23,7 @@ from litestar.types import Scope
 
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
+from engines.public_http import Fetcher
 from server import speech_engines, telemetry
 from server.auth.access import Access
 from server.auth.quotas import QuotaLedger
@@ -47,10 +48,12 @@ from server.http.gate import PUBLIC, Gate, principal_of
 from server.http.hosts import HostPolicy
 from server.http.idempotency import Idempotency
 from server.http.intake import BodyMemory
+from server.http.openapi import StructReferences
 from server.metrics import Metrics
 from server.sessions import session_manager, session_store
 from server.settings import Settings
 from server.warmup import Warmup
+from server.webhooks import Webhooks
 from session.own_sessions import OwnSessions
 from session.stores.base import EventStore
 
@@ -93,6 +96,8 @@ def create_app(
     *,
     host: EngineHost | None = None,
     decoder: Decoder | None = None,
+    fetcher: Fetcher | None = None,
+    webhooks: Webhooks | None = None,
     store: EventStore | None = None,
 ) -> Litestar:
     """The application. To be called on the event loop that will run it.
@@ -101,6 +106,8 @@ def create_app(
         settings: Read by :func:`server.settings.load_settings`.
         host: The engines; left out, those of the catalog that are installed.
         decoder: Of uploads; left out, one with the limits of the settings.
+        fetcher: Of audio by URL; left out, the one of the settings.
+        webhooks: For events of sessions; left out, those of the settings.
         store: Of the logs of sessions; left out, the one of the settings.
 
     Raises:
@@ -111,13 +118,15 @@ def create_app(
     host = host or speech_engines.engine_host(settings)
     decoder = decoder or speech_engines.decoder(settings)
     store = store or session_store(settings)
-    manager = session_manager(settings, host, store)
+    fetcher = fetcher or speech_engines.fetcher(settings)
     cloning = speech_engines.voice_cloning(settings, host)
-    metrics = Metrics(host, manager)
+    webhooks = webhooks or Webhooks(settings.webhooks)
+    manager = session_manager(settings, host, store, webhooks.observe)
+    metrics = Metrics(host, manager, webhooks)
     warmup = Warmup(host, enabled=settings.models.warm)
 
     quotas = QuotaLedger()
-    callers = Callers(settings, host=host, decoder=decoder, manager=manager, quotas=quotas)
+    callers = Callers(settings, host=host, decoder=decoder, fetcher=fetcher, manager=manager, quotas=quotas)
 
     def own_host(scope: Scope) -> EngineHost:
         return callers.host(principal_of(scope))
@@ -127,7 +136,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
-        async with host, decoder, aclosing(store), manager, anyio.create_task_group() as tasks:
+        posting = webhooks.running(drain_s=settings.server.drain_s)
+        async with host, decoder, aclosing(store), posting, manager, anyio.create_task_group() as tasks:
             tasks.start_soon(metrics.loop_lag.watch)
             tasks.start_soon(access.watch)
             if warmup.enabled:
@@ -143,6 +153,7 @@ def create_app(
             "host": Provide(own_host, sync_to_thread=False),
             "decoder": _given(decoder),
             "cloning": _given(cloning),
+            "fetcher": _given(fetcher),
             "sessions": Provide(own_sessions, sync_to_thread=False),
             "callers": _given(callers),
             "metrics": _given(metrics),
@@ -155,7 +166,7 @@ def create_app(
         openapi_config=_openapi(),
         logging_config=None,
         state=State({"sessions": manager}),
-        plugins=telemetry.plugins(settings.telemetry, manager),
+        plugins=[StructReferences(), *telemetry.plugins(settings.telemetry, manager)],
     )
     app.asgi_handler = FrontDoor(
         app.asgi_handler,

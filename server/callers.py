@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from engines.caller import Caller
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
+from engines.public_http import Fetcher
 from schemas.principal import Principal
 from schemas.tools import ToolEvent
 from server.auth.quotas import QuotaLedger
@@ -27,15 +28,24 @@ class Callers:
         settings: Limits of tools.
         host: The engines.
         decoder: Of uploads.
+        fetcher: Of audio by URL.
         manager: All sessions.
         quotas: What each principal has used.
     """
 
     def __init__(
-        self, settings: Settings, *, host: EngineHost, decoder: Decoder, manager: SessionManager, quotas: QuotaLedger
+        self,
+        settings: Settings,
+        *,
+        host: EngineHost,
+        decoder: Decoder,
+        fetcher: Fetcher,
+        manager: SessionManager,
+        quotas: QuotaLedger,
     ) -> None:
         self._host = host
         self._decoder = decoder
+        self._fetcher = fetcher
         self._manager = manager
         self._quotas = quotas
         self._limits = ToolLimits(
@@ -63,6 +73,7 @@ class Callers:
         return ToolContext(
             host=self.host(principal),
             decoder=self._decoder,
+            fetcher=self._fetcher,
             sessions=self.sessions(principal),
             limits=self._limits,
             emit=emit,

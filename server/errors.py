@@ -1,8 +1,4 @@
-"""Failures on the wire: every error response of the HTTP API has one shape.
-
-The shape is that of the OpenAI API, ``{"error": {"message", "type", "param", "code"}}``, with three more fields:
-``retryable``, ``retry_after_s`` and ``request_id``. Clients of that API ignore what they do not know.
-"""
+"""Failures on the wire: every error response of the HTTP API has the shape of :class:`schemas.errors.ErrorBody`."""
 
 from __future__ import annotations
 
@@ -16,39 +12,13 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import Scope
-from msgspec import Struct
 
-from schemas.errors import ERRORS, ErrorCode, SpeechError
+from schemas.errors import ErrorBody, ErrorCode, ErrorDetail, SpeechError, codes_by_status
 
 _log = structlog.stdlib.get_logger("antiphon.server")
 
 HttpRequest = Request[object, object, State]
 
-
-class ErrorDetail(Struct, frozen=True, kw_only=True):
-    """What went wrong."""
-
-    message: str
-    type: str
-    """``invalid_request_error`` below status 500, else ``server_error``."""
-    param: str | None
-    """The request field at fault."""
-    code: ErrorCode
-    retryable: bool
-    """Whether the same request can succeed later, unchanged."""
-    retry_after_s: float | None = None
-    request_id: str | None = None
-    """Also the header ``X-Request-Id``, and in the server's log."""
-
-
-class ErrorBody(Struct, frozen=True):
-    """The body of every error response."""
-
-    error: ErrorDetail
-
-
-_ANSWERS: Final = tuple(code for code in ERRORS if code is not ErrorCode.INVALID_SETTING)
-"""Settings are wrong at start or never."""
 
 _OF_THE_GATE: Final = (401, 403, 429)
 """What an operation can answer before it begins: ``server.http.gate``."""
@@ -65,13 +35,11 @@ _CODES_BY_STATUS: Final = {
 
 def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
     """The error responses of an operation that is not for everyone, for the OpenAPI document."""
-    codes = {
-        status: ", ".join(code.value for code in _ANSWERS if ERRORS[code].http_status == status)
-        for status in sorted({*_OF_THE_GATE, *statuses})
-    }
     return {
-        status: ResponseSpec(ErrorBody, description=f"Codes: {names}", generate_examples=False)
-        for status, names in codes.items()
+        status: ResponseSpec(
+            ErrorBody, description=f"Codes: {', '.join(codes_by_status(status))}", generate_examples=False
+        )
+        for status in sorted({*_OF_THE_GATE, *statuses})
     }
 
 
@@ -80,7 +48,7 @@ def error_body(error: SpeechError, request_id: str | None = None) -> ErrorBody:
     return ErrorBody(
         ErrorDetail(
             message=error.message,
-            type="invalid_request_error" if error.http_status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error",
+            type=error.type,
             param=error.param,
             code=error.code,
             retryable=error.retryable,

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from engines.host import EngineHost
 from server.loop_lag import LoopLag
+from server.webhooks import Webhooks
 from session.latency import TurnMoments
 from session.manager import SessionManager
 
@@ -159,10 +160,25 @@ class SessionMetrics(Collector):
             yield CounterMetricFamily(f"antiphon_{name}", text, value=value)
 
 
+class WebhookMetrics(Collector):
+    """Reads what webhooks count when it is asked for."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+
+    def collect(self) -> Iterator[Metric]:
+        """Messages that wait, and those that have ended."""
+        yield GaugeMetricFamily("antiphon_webhooks_queued", "Messages that wait", value=self._webhooks.queued)
+        ended = CounterMetricFamily("antiphon_webhooks", "Messages by how they ended", labels=["outcome"])
+        ended.add_metric(["delivered"], self._webhooks.delivered)
+        ended.add_metric(["dead"], self._webhooks.dead)
+        yield ended
+
+
 class Metrics:
     """Everything ``/metrics`` shows."""
 
-    def __init__(self, host: EngineHost, sessions: SessionManager) -> None:
+    def __init__(self, host: EngineHost, sessions: SessionManager, webhooks: Webhooks) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self.http = HttpMetrics(self._registry)
@@ -170,6 +186,7 @@ class Metrics:
         self._registry.register(EngineMetrics(host))
         self._registry.register(SessionMetrics(sessions))
         sessions.observe(TurnMetrics(self._registry).observe)
+        self._registry.register(WebhookMetrics(webhooks))
 
     def exposition(self) -> bytes:
         """The text format of Prometheus."""

@@ -13,6 +13,7 @@ from server.settings import DecisionLogSettings, Settings
 from session.decision_recorder import DecisionLogs
 from session.decision_recorder import DecisionLogSettings as LogBounds
 from session.limits import SessionLimits
+from session.log import OnEvents, ignore_events
 from session.manager import SessionManager
 from session.stores.base import EventStore
 from session.stores.memory import MemoryStore
@@ -39,7 +40,9 @@ def session_store(settings: Settings) -> EventStore:
         ) from error
 
 
-def session_manager(settings: Settings, host: EngineHost, store: EventStore) -> SessionManager:
+def session_manager(
+    settings: Settings, host: EngineHost, store: EventStore, on_events: OnEvents = ignore_events
+) -> SessionManager:
     """The sessions of this process.
 
     Raises:
@@ -50,7 +53,7 @@ def session_manager(settings: Settings, host: EngineHost, store: EventStore) -> 
         idle_timeout_s=settings.limits.session_idle_s,
         retention_s=settings.store.retention_s,
     )
-    return SessionManager(host, store, limits, decision_logs=_decision_logs(settings.decision_log))
+    return SessionManager(host, store, limits, decision_logs=_decision_logs(settings.decision_log), on_events=on_events)
 
 
 def _decision_logs(settings: DecisionLogSettings) -> DecisionLogs:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.principal import Quotas
@@ -128,6 +129,32 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     """Sessions without audio and without calls for this long are closed."""
 
 
+class FetchSettings(Struct, frozen=True, kw_only=True):
+    """Audio by URL, which the server fetches."""
+
+    enabled: bool = False
+    """Whether callers may name a URL in place of audio."""
+    timeout_s: Seconds = 30.0
+    """Time for one file, redirects included. Its size is limited by ``limits.max_body_bytes``."""
+    trusted_hosts: tuple[str, ...] = ()
+    """Hosts, as ``host:port``, that are reached though their address is not a public one."""
+
+
+class WebhookSettings(Struct, frozen=True, kw_only=True):
+    """Where events of sessions are posted: docs/webhooks.md."""
+
+    urls: tuple[str, ...] = ()
+    secret: str | None = None
+    """Signs what is posted: ``whsec_`` and 24 to 64 bytes in base64, shared with the endpoints."""
+    events: tuple[str, ...] = ("session.opened", "turn.ended", "say.ended", "session.closed")
+    include_text: bool = False
+    """Whether to post what was said, and the settings of sessions, which may tell what to expect."""
+    timeout_s: Seconds = 10.0
+    """Time for one attempt."""
+    trusted_hosts: tuple[str, ...] = ()
+    """Hosts, as ``host:port``, that are reached though their address is not a public one."""
+
+
 class StoreSettings(Struct, frozen=True, kw_only=True):
     """Where the event logs of sessions are kept."""
 
@@ -175,6 +202,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
     quotas: Quotas = Quotas()
+    fetch: FetchSettings = FetchSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     store: StoreSettings = StoreSettings()
     decision_log: DecisionLogSettings = DecisionLogSettings()
     log: LogSettings = LogSettings()
@@ -206,6 +235,13 @@ class LoadedSettings(Struct, frozen=True):
     settings: Settings
     sources: Mapping[str, str]
     """Key, as in ``server.port``, to ``default``, a file, an environment variable or a flag."""
+
+
+def without_secrets(settings: Settings) -> Settings:
+    """Settings as they may be shown."""
+    if settings.webhooks.secret is None:
+        return settings
+    return replace(settings, webhooks=replace(settings.webhooks, secret="(set)"))  # noqa: S106  no secret, that is the point
 
 
 def setting_fields() -> Iterator[SettingField]:

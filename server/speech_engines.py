@@ -12,6 +12,7 @@ from engines.host import EngineHost
 from engines.installed import installed_engines
 from engines.models.catalog import Catalog
 from engines.models.store import ModelStore, default_root
+from engines.public_http import Fetcher, FetchLimits
 from engines.spec import HostSettings
 from schemas.errors import ErrorCode, SpeechError
 from server.settings import Settings
@@ -55,6 +56,19 @@ def decoder(settings: Settings) -> Decoder:
 
 def _models_dir(settings: Settings) -> Path:
     return Path(settings.models.dir) if settings.models.dir else default_root()
+
+
+def fetcher(settings: Settings) -> Fetcher:
+    """The fetcher of audio by URL."""
+    fetch = settings.fetch
+    return Fetcher(
+        FetchLimits(
+            enabled=fetch.enabled,
+            max_bytes=settings.limits.max_body_bytes,
+            timeout_s=fetch.timeout_s,
+            trusted_hosts=fetch.trusted_hosts,
+        )
+    )
 
 
 def _host_settings(settings: Settings) -> HostSettings:

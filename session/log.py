@@ -13,7 +13,7 @@ events; a follower that comes later gets the event without the audio.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 import anyio
@@ -33,6 +33,14 @@ AUDIO_KEPT_BYTES: Final = 4 * 1024 * 1024
 """80 s of audio at 24 kHz."""
 
 
+OnEvents = Callable[[str, Sequence[ServerEvent]], None]
+"""Takes the session and events of it that are durable by now. It returns at once, and does not fail."""
+
+
+def ignore_events(_session_id: str, _events: Sequence[ServerEvent]) -> None:
+    """For logs that nobody observes."""
+
+
 class Published(Struct, frozen=True, eq=False):
     """An event as it goes to a subscriber."""
 
@@ -44,9 +52,10 @@ class Published(Struct, frozen=True, eq=False):
 class EventLog:
     """Owned by one session: ``publish`` is called on the event loop, ``write`` runs as its task."""
 
-    def __init__(self, session_id: str, store: EventStore) -> None:
+    def __init__(self, session_id: str, store: EventStore, on_events: OnEvents = ignore_events) -> None:
         self._session_id = session_id
         self._store = store
+        self._on_events = on_events
         self._tail: deque[ServerEvent] = deque(maxlen=TAIL_EVENTS)
         self._unwritten: list[ServerEvent] = []
         self._audio: OrderedDict[int, bytes] = OrderedDict()
@@ -104,6 +113,7 @@ class EventLog:
             self._written_seq = batch[-1].seq
             self._published.set()
             self._published = anyio.Event()
+            self._on_events(self._session_id, batch)
 
     async def written(self) -> None:
         """Wait until all that was published by now is durable: nobody is told what a crash could take back.

@@ -31,7 +31,7 @@ from session.decision_recorder import DecisionLogs
 from session.history import History
 from session.latency import TurnMoments
 from session.limits import SessionLimits
-from session.log import READ_EVENTS, EventLog, Published
+from session.log import READ_EVENTS, EventLog, OnEvents, Published, ignore_events
 from session.recognition import RecognitionCounts
 from session.runner import CloseReason, Session
 from session.stores.base import EventStore, SessionRecord
@@ -66,12 +66,14 @@ class SessionManager:
         limits: SessionLimits | None = None,
         clock: Clock | None = None,
         decision_logs: DecisionLogs | None = None,
+        on_events: OnEvents = ignore_events,
     ) -> None:
         self._host = host
         self._store = store
         self._limits = limits or SessionLimits()
         self._clock = clock or MonotonicClock()
         self._decision_logs = decision_logs or DecisionLogs()
+        self._on_events = on_events
         self._observers: list[TurnObserver] = []
         self.recognition = RecognitionCounts()
         """Of all sessions since the start."""
@@ -159,7 +161,7 @@ class SessionManager:
             voice_activity=self._voice_activity,
             owner=owner,
             allowance=allowance or Unlimited(),
-            log=EventLog(record.session_id, self._store),
+            log=EventLog(record.session_id, self._store, self._on_events),
             clock=self._clock,
             limits=self._limits,
             counts=self.recognition,
@@ -378,6 +380,7 @@ class SessionManager:
         for record in await self._store.open_sessions():
             closed = SessionClosed(seq=record.last_seq + 1, at_ms=record.at_ms, reason="server_stopped")
             await self._store.append(record.session_id, [closed])
+            self._on_events(record.session_id, [closed])
             await self._store.set_state(record.session_id, SessionState.INTERRUPTED)
             logger.warning("session_interrupted", session_id=record.session_id)
 

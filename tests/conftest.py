@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -32,6 +36,82 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+class Hit(NamedTuple):
+    """A request that a :class:`WebServer` got."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class WebServer:
+    """A web server on a free port of this machine."""
+
+    def __init__(self) -> None:
+        self.hits: list[Hit] = []
+        self.statuses: Iterator[int] = itertools.repeat(200)
+        """Of the answers to come."""
+        self.headers: dict[str, str] = {}
+        self.body: Iterable[bytes] = ()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                hit = Hit(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                outer.hits.append(hit)
+                self.send_response(next(outer.statuses))
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                with suppress(OSError):  # who has enough of the body leaves
+                    for piece in outer.body:
+                        self.wfile.write(piece)
+
+            do_GET = do_POST = handle_any  # noqa: N815  the base's names
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    @property
+    def host(self) -> str:
+        """Host and port, as in a URL."""
+        return f"127.0.0.1:{self._server.server_port}"
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def web_server() -> Iterator[WebServer]:
+    server = WebServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def canary() -> Iterator[WebServer]:
+    """A web server that nobody is to reach."""
+    server = WebServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

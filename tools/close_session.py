@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas import examples
 from schemas.principal import Scope
 from schemas.tools import CloseSessionInput, CloseSessionOutput, ToolAnnotations
 from tools.tool import Tool, ToolContext
@@ -25,5 +26,9 @@ TOOL: Final = Tool(
     input=CloseSessionInput,
     output=CloseSessionOutput,
     handler=_close_session,
-    annotations=ToolAnnotations(read_only=False, idempotent=True, open_world=True),
+    example=(
+        CloseSessionInput(session_id=examples.SESSION_ID),
+        CloseSessionOutput(session_id=examples.SESSION_ID, last_seq=11),
+    ),
+    annotations=ToolAnnotations(read_only=False, idempotent=True, destructive=True, open_world=True),
 )

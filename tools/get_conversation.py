@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas import examples
 from schemas.principal import Scope
 from schemas.sessions import Conversation
 from schemas.tools import GetConversationInput, ToolAnnotations
@@ -25,5 +26,6 @@ TOOL: Final = Tool(
     input=GetConversationInput,
     output=Conversation,
     handler=_get_conversation,
+    example=(GetConversationInput(session_id=examples.SESSION_ID), examples.CONVERSATION),
     annotations=ToolAnnotations(read_only=True, idempotent=True, open_world=False),
 )

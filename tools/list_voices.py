@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas import examples
 from schemas.principal import Scope
 from schemas.tools import ListVoicesInput, ListVoicesOutput, ToolAnnotations
 from tools.tool import Tool, ToolContext
@@ -32,5 +33,9 @@ TOOL: Final = Tool(
     input=ListVoicesInput,
     output=ListVoicesOutput,
     handler=_list_voices,
+    example=(
+        ListVoicesInput(language="en"),
+        ListVoicesOutput(voices=(examples.VOICE,), default=examples.VOICE.id),
+    ),
     annotations=ToolAnnotations(read_only=True, idempotent=True, open_world=False),
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from schemas import examples
 from schemas.principal import Scope
 from schemas.sessions import SessionSettings
 from schemas.tools import OpenSessionInput, OpenSessionOutput, ToolAnnotations
@@ -33,5 +34,14 @@ TOOL: Final = Tool(
     input=OpenSessionInput,
     output=OpenSessionOutput,
     handler=_open_session,
+    example=(
+        OpenSessionInput(language="en"),
+        OpenSessionOutput(
+            session_id=examples.SESSION_ID,
+            settings=SessionSettings(language="en"),
+            stream_path=f"/v1/sessions/{examples.SESSION_ID}/stream",
+            events_path=f"/v1/sessions/{examples.SESSION_ID}/events",
+        ),
+    ),
     annotations=ToolAnnotations(read_only=False, idempotent=False, open_world=True),
 )

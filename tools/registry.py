@@ -6,12 +6,12 @@ A new tool is a module with a ``TOOL`` and a line in :data:`TOOLS`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Struct
 
 from schemas.errors import ErrorCode, SpeechError
-from schemas.validation import converted, decoded_json
+from schemas.validation import converted, json_object
 from tools import (
     close_session,
     detect_language,
@@ -57,16 +57,15 @@ class ToolRegistry:
         return tool
 
     def decode(self, name: str, arguments: Arguments) -> Struct:
-        """A tool's arguments, checked.
+        """A tool's arguments, checked. Null stands for an argument that was left out, as strict function calling needs.
 
         Raises:
             SpeechError: ``unknown_tool``; ``invalid_json``; ``invalid_request``, which names the field and what is
                 allowed.
         """
         kind: type[Struct] = self[name].input
-        if isinstance(arguments, bytes):
-            return decoded_json(arguments, kind)
-        return converted(arguments, kind)
+        given = json_object(arguments) if isinstance(arguments, bytes) else arguments
+        return converted(_without_nulls(given), kind)
 
     async def call(self, name: str, arguments: Arguments, context: ToolContext) -> Struct:
         """The result of a tool.
@@ -75,6 +74,26 @@ class ToolRegistry:
             SpeechError: As :meth:`decode`, and whatever the tool raises.
         """
         return await self[name].run(context, self.decode(name, arguments))
+
+
+def _without_nulls(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Arguments without fields that are null, at any depth. No argument means anything else by it."""
+    given: dict[str, object] = {}
+    for name, value in arguments.items():
+        match value:
+            case None:
+                continue
+            case dict():
+                given[name] = _without_nulls(cast("dict[str, object]", value))
+            case list():
+                items = cast("list[object]", value)
+                given[name] = [
+                    _without_nulls(cast("dict[str, object]", item)) if isinstance(item, dict) else item
+                    for item in items
+                ]
+            case _:
+                given[name] = value
+    return given
 
 
 TOOLS: Final = ToolRegistry(

@@ -6,6 +6,7 @@ from typing import Final
 
 import anyio
 
+from schemas import examples
 from schemas.errors import SpeechError
 from schemas.principal import Scope
 from schemas.sessions import SpeechStatus, UserTurn
@@ -71,5 +72,15 @@ TOOL: Final = Tool(
     input=SayInput,
     output=SayOutput,
     handler=_say,
+    example=(
+        SayInput(session_id=examples.SESSION_ID, text=examples.AGENT_TURN.text),
+        SayOutput(
+            item_id=examples.AGENT_TURN.item_id,
+            status=examples.AGENT_TURN.status,
+            heard_text=examples.AGENT_TURN.heard_text,
+            remaining_text=examples.AGENT_TURN.remaining_text,
+            user_turn=examples.USER_TURN_AFTER,
+        ),
+    ),
     annotations=ToolAnnotations(read_only=False, idempotent=False, open_world=True),
 )

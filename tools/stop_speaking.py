@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas import examples
 from schemas.principal import Scope
 from schemas.tools import StopSpeakingInput, StopSpeakingOutput, ToolAnnotations
 from tools.tool import Tool, ToolContext
@@ -25,5 +26,9 @@ TOOL: Final = Tool(
     input=StopSpeakingInput,
     output=StopSpeakingOutput,
     handler=_stop_speaking,
+    example=(
+        StopSpeakingInput(session_id=examples.SESSION_ID),
+        StopSpeakingOutput(stopped=(examples.AGENT_TURN,)),
+    ),
     annotations=ToolAnnotations(read_only=False, idempotent=True, open_world=True),
 )

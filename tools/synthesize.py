@@ -10,6 +10,7 @@ from anyio import to_thread
 
 from engines.codec.encoder import content_type, encode_all
 from engines.codec.resampler import Resampler
+from schemas import examples
 from schemas.audio import AudioFormat, Samples, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
 from schemas.principal import Scope
@@ -78,5 +79,16 @@ TOOL: Final = Tool(
     input=SynthesizeInput,
     output=SynthesizeOutput,
     handler=_synthesize,
+    example=(
+        SynthesizeInput(text="Hello there."),
+        SynthesizeOutput(
+            audio=examples.WAV,
+            format=AudioFormat.WAV,
+            content_type="audio/wav",
+            sample_rate_hz=16_000,
+            duration_s=0.001,
+            voice=examples.VOICE.id,
+        ),
+    ),
     annotations=ToolAnnotations(read_only=True, idempotent=True, open_world=False),
 )

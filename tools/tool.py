@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
+from engines.public_http import Fetcher
 from schemas.principal import Principal, Scope
 from schemas.tools import MAX_SYNTHESIZE_CHARS, ToolAnnotations, ToolEvent
 from session.own_sessions import OwnSessions
@@ -42,6 +43,8 @@ class ToolContext(Struct, frozen=True, kw_only=True, eq=False):
     host: EngineHost
     decoder: Decoder
     sessions: OwnSessions
+    fetcher: Fetcher = Fetcher()
+    """Of audio by URL; left out, it refuses."""
     limits: ToolLimits = ToolLimits()
     emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event
     """Takes what is ready before the result is. It may wait: a slow reader slows the tool down."""
@@ -74,6 +77,8 @@ class Tool(Struct, Generic[In, Out], frozen=True, kw_only=True, eq=False):
     input: type[In]
     output: type[Out]
     handler: Callable[[ToolContext, In], Awaitable[Out]]
+    example: tuple[In, Out]
+    """A call and its result, for documents."""
     annotations: ToolAnnotations
 
     async def run(self, context: ToolContext, arguments: In) -> Out:

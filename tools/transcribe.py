@@ -6,6 +6,7 @@ from typing import Final
 
 from engines.base import AsrOptions
 from engines.long_audio import transcribe_file
+from schemas import examples
 from schemas.models import ModelKind
 from schemas.principal import Scope
 from schemas.tools import ToolAnnotations, ToolProgress, ToolSegment, TranscribeInput, TranscribeOutput
@@ -17,7 +18,7 @@ from tools.tool import Tool, ToolContext
 async def _transcribe(context: ToolContext, arguments: TranscribeInput) -> TranscribeOutput:
     deadline_s = context.engine_deadline_s()
     model = context.host.model(ModelKind.ASR, arguments.model).name
-    audio = await decoded_audio(context.decoder, arguments)
+    audio = await decoded_audio(context, arguments)
     options = AsrOptions(
         task=arguments.task,
         language=arguments.language,
@@ -62,5 +63,17 @@ TOOL: Final = Tool(
     input=TranscribeInput,
     output=TranscribeOutput,
     handler=_transcribe,
+    example=(
+        TranscribeInput(audio=examples.WAV, language="en", word_times=True),
+        TranscribeOutput(
+            text="Hello.",
+            language="en",
+            language_probability=1.0,
+            duration_s=0.9,
+            segments=(examples.SEGMENT,),
+            words=(examples.WORD,),
+            model="whisper-base",
+        ),
+    ),
     annotations=ToolAnnotations(read_only=True, idempotent=True, open_world=False),
 )

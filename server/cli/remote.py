@@ -11,8 +11,7 @@ import click
 import httpx
 import msgspec
 
-from schemas.errors import ErrorCode, SpeechError
-from server.errors import ErrorBody, ErrorDetail
+from schemas.errors import ErrorBody, ErrorCode, ErrorDetail, SpeechError
 
 KEY_ENV: Final = "ANTIPHON_API_KEY"
 """Where commands find the key they send."""

@@ -26,7 +26,7 @@ from server.app import create_app
 from server.cli.settings_options import settings_from, settings_options
 from server.http_connection import HttpConnection
 from server.logs import configure_logs
-from server.settings import LoadedSettings, ServerSettings, Settings, setting_fields
+from server.settings import LoadedSettings, ServerSettings, Settings, setting_fields, without_secrets
 
 _BACKLOG: Final = 2_048
 
@@ -157,12 +157,13 @@ def _announce(listener: socket.socket) -> None:
 
 
 def _print_settings(loaded: LoadedSettings, *, as_json: bool) -> None:
+    settings = without_secrets(loaded.settings)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(loaded.settings)).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(settings)).decode())
         return
     table = Table("setting", "value", "from", caption="In the environment, server.port is ANTIPHON_SERVER_PORT.")
     for field in setting_fields():
-        value = getattr(getattr(loaded.settings, field.section), field.name)
+        value = getattr(getattr(settings, field.section), field.name)
         shown = ", ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else _shown(value)
         source = loaded.sources[field.key]
         table.add_row(field.key, shown, source, style="dim" if source == "default" else "bold")

@@ -20,9 +20,11 @@ from rich_click import RichCommand, RichGroup
 from server.cli import event_loop
 from server.cli.remote import raise_for_error, remote_server
 from tools.docs import tools_page
+from tools.export import ToolFormat, exported
 from tools.registry import TOOLS
-from tools.schema import Schema, json_schema, tool_info
+from tools.schema import Schema, json_schema, referred, tool_info, without_null
 from tools.tool import AnyTool
+from tools.words import default_words
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _FILE_MARK: Final = "@"
@@ -39,6 +41,7 @@ def tools() -> None:
       antiphon tools transcribe --audio @speech.wav
       antiphon tools synthesize --text "Hello there." --out hello.wav
       antiphon tools schema say
+      antiphon tools export --format openai-strict
     """  # noqa: D301 - the character \b keeps click from joining lines
 
 
@@ -68,6 +71,19 @@ def print_docs() -> None:
 def print_schema(name: str) -> None:
     """Print the JSON Schemas of a tool's arguments and result."""
     click.echo(_formatted(tool_info(TOOLS[name])))
+
+
+@tools.command("export", cls=RichCommand)
+@click.option(
+    "--format",
+    "tool_format",
+    type=click.Choice(list(ToolFormat)),
+    required=True,
+    help="Whose: see docs/tools.md.",
+)
+def export_tools(tool_format: ToolFormat) -> None:
+    """Print the tools in the format of whoever is to call them."""
+    click.echo(exported(TOOLS, tool_format), nl=False)
 
 
 class _Text(click.ParamType[str]):
@@ -182,15 +198,12 @@ def _option(name: str, field: Schema, definitions: Mapping[str, Schema], *, is_r
     )
 
 
-def _plain(field: Schema, definitions: Mapping[str, Schema]) -> Schema:
+def _plain(field: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Mapping[str, Any]:
     """The schema of a value that is given: without null, and without references."""
-    if "anyOf" in field:
-        (given,) = [choice for choice in field["anyOf"] if choice.get("type") != "null"]
-        return _plain(given, definitions)
-    return definitions[field["$ref"].rpartition("/")[2]] if "$ref" in field else field
+    return referred(without_null(field), definitions)
 
 
-def _type(schema: Schema) -> click.ParamType[Any]:
+def _type(schema: Mapping[str, Any]) -> click.ParamType[Any]:
     if "enum" in schema:
         return click.Choice(schema["enum"])
     match schema["type"]:
@@ -205,14 +218,13 @@ def _type(schema: Schema) -> click.ParamType[Any]:
             return _Text(is_base64=_BASE64 in schema)
 
 
-def _help(field: Schema, plain: Schema, *, is_list: bool) -> str:
+def _help(field: Mapping[str, Any], plain: Mapping[str, Any], *, is_list: bool) -> str:
     description = field.get("description") or plain.get("description", "")
-    default = field.get("default")
-    shown = msgspec.json.encode(default).decode().strip('"')
+    default = default_words(field)
     notes = [
         *(["Can be repeated."] if is_list else []),
         *(["@FILE takes a file."] if _BASE64 in plain else []),
-        *([f"[default: {shown}]"] if isinstance(default, (int, float, str)) else []),
+        *([f"[default: {default.strip(chr(34))}]"] if default not in {"", "null", "[]"} else []),
     ]
     return " ".join([description, *notes])
 

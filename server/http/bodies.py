@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType, UnionType
-from typing import Any, Final, NoReturn, TypeVar, cast, get_args
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, TypeVar, get_args
 
 import msgspec
 from litestar.datastructures import UploadFile
 from litestar.exceptions import HTTPException, InternalServerException
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody
+from litestar.openapi.spec import Operation
 from msgspec import Struct
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.validation import converted, decoded_json
 from server.errors import HttpRequest
+from server.http.openapi import JSON, operation, reference
+from tools.openapi import REF
+from tools.schema import components
 
-JSON: Final = "application/json"
 MULTIPART: Final = "multipart/form-data"
 FILE_FIELD: Final = "file"
 MAX_JSON_BYTES: Final = 32_000_000
@@ -27,13 +28,13 @@ go into a form, which is taken piece by piece."""
 T = TypeVar("T", bound=Struct)
 
 
-async def json_body(request: HttpRequest, *kinds: type[T]) -> T:
-    """The request's JSON body, as one of ``kinds``.
+async def json_body(request: HttpRequest, kind: type[T]) -> T:
+    """The request's JSON body.
 
     Raises:
         SpeechError: As :func:`json_bytes`; ``invalid_json`` or ``invalid_request``.
     """
-    return decoded_json(await json_bytes(request), *kinds)
+    return decoded_json(await json_bytes(request), kind)
 
 
 async def json_bytes(request: HttpRequest) -> bytes:
@@ -205,41 +206,18 @@ async def body_pieces(request: HttpRequest) -> AsyncGenerator[bytes]:
         _raise_unread(request, error)
 
 
-def documented(kinds: type[Struct] | UnionType, media_type: str, *, file: str = FILE_FIELD) -> type[Operation]:
+def documented(kind: type[Struct], media_type: str, *, file: str = FILE_FIELD) -> type[Operation]:
     """For a handler's ``operation_class``: describes a body that the handler reads by the functions above."""
-    schema = _inlined(kinds)
-    if media_type == MULTIPART:
-        schema["properties"] = {
+    if media_type == JSON:
+        return operation({JSON: reference(kind)})
+    schema = components([kind], ref_template=REF)[kind.__name__]
+    form = {
+        **schema,
+        "properties": {
             file: {"type": "string", "format": "binary", "description": "The recording."},
             **schema["properties"],
-        }
-        schema["required"] = [file, *schema["required"]]
-    body = RequestBody(content={media_type: OpenAPIMediaType(schema=cast("Any", schema))}, required=True)
-
-    @dataclass
-    class Documented(Operation):
-        def __post_init__(self) -> None:
-            self.request_body = body
-
-    return Documented
-
-
-def _inlined(kinds: type[Struct] | UnionType) -> dict[str, Any]:
-    # References of a JSON Schema point into its own document; inside an OpenAPI document they would dangle.
-    schema = msgspec.json.schema(kinds)
-    definitions: dict[str, Any] = schema.pop("$defs")
-    schema.pop("discriminator", None)
-
-    def inline(node: Any) -> Any:  # noqa: ANN401  any JSON value
-        match node:
-            case {"$ref": str(ref)}:
-                return inline(definitions[ref.rpartition("/")[2]])
-            case dict():
-                entries = cast("dict[str, Any]", node)
-                return {key: inline(value) for key, value in entries.items()}
-            case list() | tuple():
-                return [inline(value) for value in cast("list[Any]", node)]
-            case _:
-                return node
-
-    return inline(schema)
+        },
+        "required": [file, *schema["required"]],
+    }
+    _ = reference(kind)  # for what its fields refer to
+    return operation({media_type: form})

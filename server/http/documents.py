@@ -16,6 +16,9 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from server.errors import HttpRequest
 from server.http.gate import PUBLIC
+from server.http.openapi import openapi_document
+from tools.schema import referred
+from tools.words import default_words, type_words
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #2a7ab0; }
@@ -35,8 +38,7 @@ code { font-family: ui-monospace, monospace; font-size: .92em; }
 @get("/openapi.json", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
 def openapi_json(request: HttpRequest) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
-    document = msgspec.json.encode(request.app.openapi_schema.to_schema())
-    return Response(document, media_type="application/json")
+    return Response(msgspec.json.encode(openapi_document(request.app)), media_type="application/json")
 
 
 ROUTES: Final = (openapi_json,)
@@ -45,10 +47,11 @@ ROUTES: Final = (openapi_json,)
 class ApiPage(OpenAPIRenderPlugin):
     """Renders the OpenAPI document as one page."""
 
-    def render(self, request: HttpRequest, openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002  the base's shape
+    def render(self, request: HttpRequest, openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002  Litestar's part
         """The page, UTF-8."""
-        info = openapi_schema["info"]
-        body = "".join(_sections(openapi_schema))
+        document = openapi_document(request.app)
+        info = document["info"]
+        body = "".join(_sections(document))
         return (
             f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(info["title"])} API</title>'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
@@ -103,32 +106,24 @@ def _fields(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[
 
 def _row(name: str, schema: Mapping[str, Any], document: Mapping[str, Any], required: bool | None) -> str:  # noqa: FBT001
     notes = [schema.get("description", "")]
-    if "default" in schema and schema["default"] is not None:
-        notes.append(f"default {msgspec.json.encode(schema['default']).decode()}")
+    if (default := default_words(schema)) not in {"", "null"}:
+        notes.append(f"default {default}")
     if required:
         notes.append("required")
     text = "; ".join(note for note in notes if note)
-    cells = (f"<code>{escape(name)}</code>", escape(_type(schema, document)), escape(text))
+    cells = (
+        f"<code>{escape(name)}</code>",
+        escape(type_words(_named_or_plain(schema, document)).replace("`", "")),
+        escape(text),
+    )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _type(schema: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    schema = _resolved(schema, document)
-    if "const" in schema:
-        return str(schema["const"])
-    if "enum" in schema:
-        return " | ".join(str(value) for value in schema["enum"])
-    for union in ("anyOf", "oneOf"):
-        if union in schema:
-            return " | ".join(_type(choice, document) for choice in schema[union])
-    if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {}), document)}"
-    bounds = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "maxLength": "up to ", "format": ""}
-    limits = [f"{words}{schema[bound]}" for bound, words in bounds.items() if bound in schema]
-    return ", ".join([str(schema.get("title") or schema.get("type") or "any"), *limits])
+def _named_or_plain(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema whose values can be told in a line, in place of its name: an enumeration."""
+    plain = _resolved(schema, document)
+    return plain if "enum" in plain else schema
 
 
 def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "$ref" not in schema:
-        return schema
-    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return referred(schema, document["components"]["schemas"])

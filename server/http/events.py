@@ -15,11 +15,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 from sse_starlette import ServerSentEvent
 
-from schemas.errors import ErrorCode, SpeechError
+from schemas.errors import ErrorCode, ErrorDetail, SpeechError
 from schemas.events import SayAudio, ServerEvent
 from schemas.principal import Scope as AccessScope
 from schemas.sessions import Conversation, SessionState
-from server.errors import ErrorDetail, HttpRequest, error_body, error_headers, error_responses, request_id_of
+from server.errors import HttpRequest, error_body, error_headers, error_responses, request_id_of
 from server.http.gate import needs
 from server.http.streams import SendEvent, as_asgi, encoded_event, is_seq, produced_events
 from session.log import Published

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final, get_args
+from typing import Final
 
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
@@ -11,16 +11,19 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from engines.codec.decoder import Decoder
+from engines.public_http import Fetcher
 from schemas.audio import pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
-from schemas.events import InputCommand, Playback
+from schemas.events import Playback
 from schemas.principal import Scope
-from schemas.sessions import AudioAccepted, Conversation, SessionInfo, SessionSettings
+from schemas.sessions import AudioAccepted, AudioByUrl, Conversation, SessionInfo, SessionSettings
+from schemas.validation import decoded_json
 from server.errors import HttpRequest, error_responses
-from server.http.bodies import JSON, body_pieces, body_too_large, documented, json_body, media_type
+from server.http.bodies import body_pieces, body_too_large, documented, json_body, media_type
 from server.http.gate import needs
 from server.http.idempotency import ENDLESS
 from server.http.intake import Intake
+from server.http.openapi import JSON, operation, reference
 from server.http.streams import until_disconnected
 from server.settings import Settings
 from session.own_sessions import OwnSessions
@@ -29,6 +32,8 @@ from session.runner import Session
 _RAW_TYPES: Final = frozenset({"audio/pcm", "application/octet-stream"})
 _FILE_TYPES: Final = ("audio/", "video/")
 _PCM16_BYTES: Final = 2
+_BINARY: Final = {"type": "string", "format": "binary"}
+AUDIO_BY_URL_MAX_BYTES: Final = 16_384
 
 
 @post(
@@ -54,7 +59,7 @@ async def open_session(request: HttpRequest, sessions: NamedDependency[OwnSessio
     opt=needs(Scope.SESSIONS),
     summary="One session",
     tags=["sessions"],
-    responses=error_responses(403, 404),
+    responses=error_responses(400, 403, 404),
 )
 async def get_session(session_id: FromPath[str], sessions: NamedDependency[OwnSessions]) -> SessionInfo:
     """State and settings of a session, open or over."""
@@ -68,7 +73,7 @@ async def get_session(session_id: FromPath[str], sessions: NamedDependency[OwnSe
     opt=needs(Scope.SESSIONS),
     summary="Close a session",
     tags=["sessions"],
-    responses=error_responses(403, 404),
+    responses=error_responses(400, 403, 404),
 )
 async def close_session(session_id: FromPath[str], sessions: NamedDependency[OwnSessions]) -> SessionInfo:
     """Close a session, or do nothing if it is over; its history can still be read."""
@@ -81,7 +86,7 @@ async def close_session(session_id: FromPath[str], sessions: NamedDependency[Own
     opt=needs(Scope.SESSIONS),
     summary="What was said and heard",
     tags=["sessions"],
-    responses=error_responses(403, 404),
+    responses=error_responses(400, 403, 404),
 )
 async def get_session_conversation(session_id: FromPath[str], sessions: NamedDependency[OwnSessions]) -> Conversation:
     """The history of a session, open or over."""
@@ -109,41 +114,21 @@ async def report_playback(
 
 
 @post(
-    "/v1/sessions/{session_id:str}/input",
-    status_code=204,
-    operation_class=documented(InputCommand, JSON),
-    operation_id="commandInput",
-    opt=needs(Scope.SESSIONS),
-    summary="Say something about the user's input",
-    description=(
-        "For clients without the WebSocket: commit (the turn ends here), clear (it does not count), mute, or dtmf. "
-        "Takes effect after the audio sent so far, and returns when that was heard."
-    ),
-    tags=["sessions"],
-    responses=error_responses(400, 403, 404, 409, 415),
-)
-async def command_input(
-    request: HttpRequest, session_id: FromPath[str], sessions: NamedDependency[OwnSessions]
-) -> None:
-    """Take a command about the user's input."""
-    session = await sessions.find(session_id)
-    await session.command(await json_body(request, *get_args(InputCommand)))
-
-
-@post(
     "/v1/sessions/{session_id:str}/audio",
     status_code=200,
     request_max_body_size=None,
+    operation_class=operation({"audio/pcm": _BINARY, "audio/*": _BINARY, JSON: reference(AudioByUrl)}),
     operation_id="sendAudio",
     opt=needs(Scope.SESSIONS) | ENDLESS,
     summary="Send the user's audio",
     description=(
         "With Content-Type audio/pcm: 16-bit little-endian mono PCM at the session's input_rate_hz, taken piece by "
-        "piece as it arrives, for as long as it lasts. With any other audio type: one file, taken when it is complete."
+        "piece as it arrives, for as long as it lasts. With any other audio type: one file, taken when it is complete. "
+        "With application/json: the URL of a file, if fetch.enabled is set."
     ),
     tags=["sessions"],
     responses={
-        **error_responses(400, 403, 404, 409, 413, 415, 422, 503, 504),
+        **error_responses(400, 403, 404, 409, 413, 415, 422, 502, 503, 504),
         200: ResponseSpec(AudioAccepted, generate_examples=False),
     },
 )
@@ -152,6 +137,7 @@ async def send_audio(
     session_id: FromPath[str],
     sessions: NamedDependency[OwnSessions],
     decoder: NamedDependency[Decoder],
+    fetcher: NamedDependency[Fetcher],
     settings: NamedDependency[Settings],
 ) -> AudioAccepted:
     """Feed a session. Waits while the models are behind, and so slows the client down."""
@@ -162,13 +148,17 @@ async def send_audio(
         Intake.of(request.scope).take_pieces()
         accepted_bytes = await _feed_pieces(session, body_pieces(request))
         return AudioAccepted(accepted_ms=accepted_bytes * 1000 // (_PCM16_BYTES * rate_hz))
-    if not given.startswith(_FILE_TYPES):
+    if given == JSON:
+        url = decoded_json(await _upload(request, AUDIO_BY_URL_MAX_BYTES), AudioByUrl).url
+        upload = await until_disconnected(request.receive, lambda: fetcher.fetch(url))
+    elif given.startswith(_FILE_TYPES):
+        upload = await _upload(request, settings.limits.max_body_bytes)
+    else:
         raise SpeechError(
             ErrorCode.UNSUPPORTED_CONTENT_TYPE,
             f"The Content-Type is {given[:100] or 'missing'}. Send audio/pcm for raw PCM, or the type of the "
             "file, such as audio/wav.",
         )
-    upload = await _upload(request, settings.limits.max_body_bytes)
 
     async def feed() -> AudioAccepted:
         audio = await decoder.decode(upload, sample_rate_hz=rate_hz)
@@ -217,6 +207,5 @@ ROUTES: Final = (
     close_session,
     get_session_conversation,
     report_playback,
-    command_input,
     send_audio,
 )

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Annotated, Final
 
+import msgspec
 from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 from litestar.types import ASGIApp
 from msgspec import Struct
 
 from schemas.tools import ToolEvent, ToolList
 from server.callers import Callers
 from server.errors import HttpRequest, error_responses
-from server.http.bodies import JSON, documented, json_bytes
+from server.http.bodies import json_bytes
 from server.http.gate import needs, principal_of
 from server.http.streams import SendEvent, as_asgi, encoded_event, produced_events, until_disconnected
 from server.settings import Settings
+from tools.export import ToolFormat, exported
 from tools.registry import TOOLS
 from tools.schema import tool_info
 from tools.tool import AnyTool, ignore_event
@@ -32,17 +34,23 @@ Emit = Callable[[ToolEvent], Awaitable[None]]
     operation_id="listTools",
     opt=needs(),
     summary="List the tools",
-    description="Names, descriptions and JSON Schemas, for the function calling of language models.",
+    description=(
+        "Names, descriptions and JSON Schemas, for the function calling of language models. With `format`, what "
+        "`antiphon tools export` prints, whose shape is that of whoever is to call them."
+    ),
     tags=["tools"],
-    responses=error_responses(403),
+    responses={**error_responses(400, 403), 200: ResponseSpec(ToolList, generate_examples=False)},
     sync_to_thread=False,
 )
-def list_tools() -> ToolList:
+def list_tools(
+    format: Annotated[ToolFormat | None, QueryParameter(description="Whose form to have the tools in.")] = None,  # noqa: A002  its name in the query
+) -> Response[bytes]:
     """Every tool, in the order of the documentation."""
-    return _TOOL_LIST
+    body = _TOOL_LIST if format is None else exported(TOOLS, format)
+    return Response(body, media_type=MediaType.JSON)
 
 
-_TOOL_LIST: Final = ToolList(tools=tuple(tool_info(tool) for tool in TOOLS))
+_TOOL_LIST: Final = msgspec.json.encode(ToolList(tools=tuple(tool_info(tool) for tool in TOOLS)))
 
 
 @post("/v1/tools/{name:str}", opt=needs(), include_in_schema=False, sync_to_thread=False)
@@ -56,17 +64,8 @@ def _operation(tool: AnyTool) -> HTTPRouteHandler:
         f"/v1/tools/{tool.name}",
         name=f"tool:{tool.name}",
         status_code=200,
-        operation_class=documented(tool.input, JSON),
-        operation_id=tool.name,
         opt=needs(tool.scope),
-        summary=tool.title,
-        description=f"{tool.description} With `Accept: text/event-stream` the result is the last of a stream of "
-        "events: progress, segment and audio come before result, or error.",
-        tags=["tools"],
-        responses={
-            **error_responses(400, 403, 404, 409, 413, 415, 422, 500, 503, 504),
-            200: ResponseSpec(tool.output, generate_examples=False),
-        },
+        include_in_schema=False,  # tools.openapi describes it
     )
     async def call_tool(
         request: HttpRequest,

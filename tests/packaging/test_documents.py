@@ -13,9 +13,9 @@ import click
 import msgspec
 import pytest
 
+from schemas.errors import ErrorDetail
 from schemas.events import ClientEvent, ServerEvent
 from server.cli.main import antiphon
-from server.errors import ErrorDetail
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])

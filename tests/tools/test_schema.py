@@ -59,9 +59,7 @@ def test_every_argument_is_described_and_unknown_ones_are_refused(tool: Any) -> 
 
 def test_docstrings_of_fields_are_their_descriptions() -> None:
     turn = EVERY_SCHEMA["open_session.input"]["$defs"]["TurnSettings"]["properties"]
-    assert turn["barge_in"]["description"] == (
-        "Whether speech of the user stops the agent. Without, every item is uninterruptible."
-    )
+    assert turn["barge_in"]["description"].startswith("Whether speech of the user stops the agent.")
 
 
 def test_fields_of_a_base_class_are_described_too() -> None:
@@ -77,7 +75,8 @@ def test_a_caller_sees_the_schemas_and_what_it_may_assume() -> None:
     info = msgspec.to_builtins(tool_info(TOOLS["say"]))
     assert info["name"] == "say"
     assert info["input_schema"]["required"] == ["session_id", "text"]
-    assert info["annotations"] == {"read_only": False, "idempotent": False, "open_world": True}
+    expected = {"read_only": False, "idempotent": False, "destructive": False, "open_world": True}
+    assert info["annotations"] == expected
 
 
 def test_schemas_are_the_same_bytes_in_every_process(root: Path) -> None:

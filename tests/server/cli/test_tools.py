@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from server.cli.main import antiphon
 from server.cli.tools import DEFAULT_URL
 from tools.docs import tools_page
+from tools.export import ToolFormat, exported
 from tools.registry import TOOLS
 from tools.schema import json_schema
 
@@ -56,6 +57,11 @@ def test_docs_prints_the_page() -> None:
 
 def test_schema_prints_one_tool() -> None:
     assert json.loads(run("schema", "say").output)["input_schema"]["required"] == ["session_id", "text"]
+
+
+@pytest.mark.parametrize("tool_format", list(ToolFormat))
+def test_export_prints_every_format(tool_format: ToolFormat) -> None:
+    assert run("export", "--format", tool_format).stdout_bytes == exported(TOOLS, tool_format)
 
 
 @pytest.mark.parametrize("tool", tuple(TOOLS), ids=lambda tool: tool.name)

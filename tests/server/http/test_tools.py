@@ -15,6 +15,7 @@ from litestar import Litestar
 from engines.fake import FakeBehaviour
 from schemas.errors import ErrorCode
 from server.settings import LimitSettings, ModelSettings, Settings
+from tools.export import ToolFormat, exported
 from tools.registry import TOOLS
 from tools.schema import json_schema
 
@@ -48,7 +49,7 @@ async def test_the_list_has_every_tool_with_its_schemas(client: httpx.AsyncClien
     assert [tool["name"] for tool in listed] == [tool.name for tool in TOOLS]
     for entry, tool in zip(listed, TOOLS, strict=True):
         assert entry["input_schema"] == json.loads(json.dumps(json_schema(tool.input)))
-        assert set(entry["annotations"]) == {"read_only", "idempotent", "open_world"}
+        assert set(entry["annotations"]) == {"read_only", "idempotent", "destructive", "open_world"}
 
 
 async def test_a_tool_takes_and_returns_json(client: httpx.AsyncClient, spoken_wav: bytes) -> None:
@@ -203,10 +204,28 @@ async def test_a_client_that_takes_no_events_is_cut_off(open_app: OpenApp, monke
             await application(scope, receive, send)
 
 
-async def test_the_api_description_has_an_operation_for_each_tool(client: httpx.AsyncClient) -> None:
-    paths = (await client.get("/openapi.json")).json()["paths"]
-    for tool in TOOLS:
-        operation = paths[f"/v1/tools/{tool.name}"]["post"]
-        assert operation["summary"] == tool.title
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        assert set(schema["properties"]) == set(json_schema(tool.input)["properties"])
+async def test_the_api_description_has_the_tools_as_they_are_exported(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    tools_alone = json.loads(exported(TOOLS, ToolFormat.OPENAPI))
+    assert tools_alone["paths"].items() <= document["paths"].items()
+    assert tools_alone["components"]["schemas"].items() <= document["components"]["schemas"].items()
+    assert len(tools_alone["paths"]) == len(list(TOOLS))
+
+
+@pytest.mark.parametrize("tool_format", list(ToolFormat))
+async def test_the_list_can_be_had_in_every_format(client: httpx.AsyncClient, tool_format: ToolFormat) -> None:
+    response = await client.get("/v1/tools", params={"format": tool_format})
+    assert response.headers["content-type"] == "application/json"
+    assert response.content == exported(TOOLS, tool_format)
+
+
+async def test_a_format_there_is_not_is_refused(client: httpx.AsyncClient, error_of: ErrorOf) -> None:
+    response = await client.get("/v1/tools", params={"format": "cohere"})
+    assert error_of(response, ErrorCode.INVALID_REQUEST)["param"] == "format"
+
+
+async def test_null_stands_for_an_argument_that_was_left_out(client: httpx.AsyncClient) -> None:
+    response = await call(client, "synthesize", text="Hello.", speed=None, format=None, lexicon=None)
+    assert response.json()["format"] == "wav"
+    lexicon = [{"word": "Hello", "say": "Hi", "ipa": None, "match_case": None}]
+    assert (await call(client, "synthesize", text="Hello.", lexicon=lexicon)).status_code == 200
