@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from engines.base import Cancellation, TtsJob
-from engines.codec.encoder import encode_all
 from engines.coqui import xtts
 from engines.coqui.cloned_voices import REFERENCE_RATE_HZ, Consent, add_voice, remove_voice
+from engines.coqui.cloning import VoiceCloning
 from engines.coqui.torch_runtime import import_extra
 from engines.coqui.xtts import XttsTts
+from engines.host import EngineHost
+from engines.installed import installed_engines
 from engines.models.catalog import Catalog
 from engines.models.store import ModelStore
-from schemas.audio import AudioFormat
+from engines.spec import HostSettings
 from schemas.errors import ErrorCode, SpeechError
-from server.app import create_app
-from server.settings import ModelSettings, Settings, StoreSettings
 
 _torch: Any = import_extra("torch")
 _configs: Any = import_extra("TTS.tts.configs.xtts_config")
@@ -231,21 +229,21 @@ def test_a_name_that_is_anothers_now_is_spoken_with_the_others_voice(engine: Xtt
 
 
 @pytest.mark.anyio
-async def test_a_voice_cloned_on_a_running_server_speaks_at_once(model_dir: Path) -> None:
-    settings = Settings(models=ModelSettings(dir=str(model_dir.parent), warm=False), store=StoreSettings(kind="memory"))
-    consent = {"given_by": "Kim", "statement": "I agree.", "scope": "tests", "language": "en"}
-    recording = encode_all(SAMPLES, AudioFormat.FLAC, REFERENCE_RATE_HZ)
-    app = create_app(settings)
-    transport = httpx.ASGITransport(cast("Any", app))
-    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        spoken = {"input": "hello", "model": NAME, "voice": "ada"}
-        assert (await client.post("/v1/audio/speech", json=spoken)).status_code == 200, "the model is loaded"
-        made = await client.post(
-            "/v1/audio/voices",
-            data={"name": "kim", "consent": json.dumps(consent)},
-            files={"audio_sample": ("kim.flac", recording)},
-        )
-        assert made.status_code == 200, made.text
-        assert (await client.post("/v1/audio/speech", json=spoken | {"voice": "kim"})).status_code == 200
-        assert (await client.delete("/v1/audio/voices/kim")).json()["deleted"] is True
-        assert (await client.post("/v1/audio/speech", json=spoken | {"voice": "kim"})).status_code == 404
+async def test_a_voice_cloned_while_the_model_is_at_hand_speaks_at_once(model_dir: Path) -> None:
+    root = model_dir.parent
+    settings = HostSettings(device="cpu")
+    async with EngineHost(installed_engines(ModelStore(root, Catalog.load()), settings), settings) as host:
+        cloning = VoiceCloning(root / "voices", host)
+
+        async def spoken(voice: str) -> int:
+            async with host.synthesize("hello", voice=voice) as chunks:
+                return sum([len(chunk.samples) async for chunk in chunks])
+
+        assert await spoken("ada") > 0, "the model is loaded"
+        made = await cloning.add("kim", SAMPLES, CONSENT)
+        assert (made.id, made.cloned) == ("kim", True)
+        assert await spoken("kim") > 0
+        await cloning.remove("kim")
+        with pytest.raises(SpeechError) as caught:
+            await spoken("kim")
+        assert caught.value.code is ErrorCode.UNKNOWN_VOICE
