@@ -104,7 +104,7 @@ class _stream:  # noqa: N801  reads like the function it stands for
 
     def __init__(self, port: int, clip: Clip, silence_ms: int) -> None:
         self._port = port
-        turn = {"offset_ms": min(200, silence_ms), "min_silence_ms": silence_ms, "max_silence_ms": silence_ms}
+        turn = {"offset_ms": min(200, silence_ms), "silence_duration_ms": silence_ms, "reopen_ms": 0}
         self._settings = {"language": clip.language, "partials": True, "turn": turn}
         self._connecting: Any = None
 

@@ -51,6 +51,8 @@ class FakeBehaviour:
         """While set, every call raises it: the engine has crashed."""
         self.called = threading.Event()
         """Set by every call."""
+        self.cancelled_s: list[float] = []
+        """When calls noticed that they were cancelled, by ``time.monotonic()``."""
         self._sleep = sleep
         self._may_go_on = threading.Event()
         self._may_go_on.set()
@@ -73,6 +75,13 @@ class FakeBehaviour:
         self.called.set()
         if self.failure is not None:
             raise self.failure
+        try:
+            self._spend(audio_s, cancellation)
+        except SpeechError:
+            self.cancelled_s.append(time.monotonic())
+            raise
+
+    def _spend(self, audio_s: float, cancellation: Cancellation | None) -> None:
         remaining_s = audio_s
         while remaining_s > 0.0 and self.engine_ms_per_audio_s > 0.0:
             _check(cancellation)

@@ -22,34 +22,48 @@ from evals.rendering import Span, SpokenLine, draw_hold_s
 from evals.scenario import BUFFERS_MS
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.sessions import TurnSettings
-from session.turn import TurnState, step
+from session.lexicons import text_cues
+from session.turn import step
 from session.turn_actions import (
     AwaitFinalPosition,
     CancelSpeech,
     CommitTurn,
     DropItem,
+    DuckItem,
     EndItem,
     FinalizeAsr,
     FlushPlayback,
+    HearOverlap,
+    PauseItem,
+    ReopenTurn,
+    ResumeItem,
     ScoreEndOfTurn,
+    SetTimer,
     StartItem,
     TruncateItem,
     TurnAction,
     TurnPaused,
     TurnResumed,
     TurnStarted,
+    UnduckItem,
 )
 from session.turn_events import (
     EndOfTurnScore,
     FinalPosition,
     FinalReady,
+    ItemAudible,
     ItemPlayed,
+    OverlapHeard,
     SayRequested,
+    TimerExpired,
     TurnEvent,
     VadFrame,
 )
+from session.turn_state import TurnState
 
 _WORD_S: Final = 0.32
+_CONFIDENCE: Final = 0.9
+"""Of the words that are recognised over the agent's voice."""
 _LIMIT_SAMPLES: Final = 180 * SESSION_RATE_HZ
 _LEAD_MS: Final = 3_000
 _PIECE_MS: Final = 100
@@ -107,7 +121,8 @@ def simulate(
         name = f"{dialogue.language}.{dialogue.name}.{number}"
         rng = rng_of(seed, name)
         buffer_ms = BUFFERS_MS[number % len(BUFFERS_MS)]
-        yield _Conversation(sketch(dialogue, rng), buffer_ms, settings, odds, rng).performance(name, dialogue.language)
+        conversation = _Conversation(sketch(dialogue, rng), dialogue.language, buffer_ms, settings, odds, rng)
+        yield conversation.performance(name)
 
 
 class _Item:
@@ -117,13 +132,22 @@ class _Item:
         self.duration_ms = round(1000 * _WORD_S * len(self.words))
         self.sent_ms = 0
         self.live = False
+        self.audible = False
+        self.paused = False
         self.final_ms: int | None = None
 
 
 class _Conversation:
     def __init__(
-        self, parts: Sequence[Part], buffer_ms: int, settings: TurnSettings, odds: Odds, rng: np.random.Generator
+        self,
+        parts: Sequence[Part],
+        language: str,
+        buffer_ms: int,
+        settings: TurnSettings,
+        odds: Odds,
+        rng: np.random.Generator,
     ) -> None:
+        self._language = language
         self._play = Play(parts)
         self._device = Device(buffer_ms)
         self._buffer_ms = buffer_ms
@@ -138,7 +162,7 @@ class _Conversation:
         self._delivered = 0
         self._now = 0
 
-    def performance(self, name: str, language: str) -> Performance:
+    def performance(self, name: str) -> Performance:
         """Hold it."""
         while not self._play.done and self._now < _LIMIT_SAMPLES:
             self._frame()
@@ -146,7 +170,7 @@ class _Conversation:
             self._frame()
         return Performance(
             name=name,
-            language=language,
+            language=self._language,
             voice="",
             channel="drawn",
             has_echo=self._odds.echo_voiced > 0,
@@ -189,16 +213,26 @@ class _Conversation:
         for action in actions:
             self._perform(action)
 
-    def _perform(self, action: TurnAction) -> None:  # noqa: C901  one case an action
+    def _perform(self, action: TurnAction) -> None:  # noqa: C901, PLR0912  one case an action
         match action:
             case TurnStarted():
                 self._tell(WireEvent(type="speech.started", turn=action.turn))
             case TurnPaused():
                 self._tell(WireEvent(type="speech.stopped", turn=action.turn))
-            case TurnResumed():
+            case TurnResumed() | ReopenTurn():
                 self._tell(WireEvent(type="speech.resumed", turn=action.turn))
             case FinalizeAsr():
-                self._after(self._odds.asr_ms, lambda: self._dispatch(FinalReady(action.generation)))
+                text = self._words(self._now)
+                final = FinalReady(action.generation, text, self._language, text_cues(text, self._language))
+                self._after(self._odds.asr_ms, lambda: self._dispatch(final))
+            case HearOverlap():
+                text = self._words(action.end_samples)
+                cues = text_cues(text, self._language)
+                heard = OverlapHeard(action.overlap_samples, action.end_samples, text, cues, _CONFIDENCE)
+                self._after(self._odds.asr_ms, lambda: self._dispatch(heard))
+            case SetTimer():
+                expired = TimerExpired(action.timer, action.generation)
+                self._after((action.after_ms, action.after_ms), lambda: self._dispatch(expired))
             case ScoreEndOfTurn():
                 score = float(self._rng.beta(*(self._odds.end_score if self._is_end() else self._odds.hold_score)))
                 self._after(self._odds.score_ms, lambda: self._dispatch(EndOfTurnScore(action.generation, score)))
@@ -208,6 +242,16 @@ class _Conversation:
             case StartItem():
                 item = self._items[action.item_id]
                 self._after(self._odds.first_audio_ms, lambda: self._go_live(item))
+            case DuckItem():
+                duck = WireEvent(type="playback.duck", item_id=action.item_id, gain_db=action.gain_db)
+                self._tell(duck)
+            case UnduckItem():
+                self._tell(WireEvent(type="playback.resume", item_id=action.item_id))
+            case PauseItem():
+                self._items[action.item_id].paused = True
+                self._tell(WireEvent(type="playback.pause", item_id=action.item_id))
+            case ResumeItem():
+                self._resume(self._items[action.item_id])
             case FlushPlayback():
                 self._tell(WireEvent(type="playback.flush", item_id=action.item_id))
             case CancelSpeech():
@@ -219,6 +263,20 @@ class _Conversation:
                 self._end(action.item_id, interrupted=not isinstance(action, EndItem))
             case _:
                 pass
+
+    def _words(self, until_samples: int) -> str:
+        """What the user has said last, as far as it was recognised."""
+        last = self._play.uttered[-1] if self._play.uttered else None
+        if last is None or last.part.line.intent in _LENGTHS_S:
+            return ""
+        said = (until_samples - last.start_samples) / SESSION_RATE_HZ / _WORD_S
+        return " ".join(last.part.line.text.split()[: max(0, round(said))])
+
+    def _resume(self, item: _Item) -> None:
+        word_ms = round(1000 * _WORD_S)
+        item.paused = False
+        item.sent_ms = self._device.position_ms(item.item_id) // word_ms * word_ms
+        self._tell(WireEvent(type="playback.resume", item_id=item.item_id, position_ms=item.sent_ms))
 
     def _is_end(self) -> bool:
         last = self._play.uttered[-1] if self._play.uttered else None
@@ -238,8 +296,13 @@ class _Conversation:
         position_ms = self._device.position_ms(item.item_id)
         if position_ms:
             self._play.item_audible(item.item_id, self._now)
-        while item.live and item.sent_ms < item.duration_ms and item.sent_ms - position_ms < _LEAD_MS:
+        while (
+            item.live and not item.paused and item.sent_ms < item.duration_ms and item.sent_ms - position_ms < _LEAD_MS
+        ):
             offset_ms = item.sent_ms
+            if not item.audible:
+                item.audible = True
+                self._dispatch(ItemAudible(item.item_id))
             item.sent_ms += _PIECE_MS
             self._deliver(lambda at=offset_ms: self._device.push(item.item_id, at, _PIECE))
         if item.live and position_ms >= item.duration_ms:
@@ -284,6 +347,12 @@ class _Conversation:
                 self._play.user_goes_on()
             case "say.ended":
                 self._play.item_ended(event.item_id, self._now)
+            case "playback.duck":
+                self._device.duck(event.item_id, event.gain_db or 0.0)
+            case "playback.pause":
+                self._device.pause(event.item_id)
+            case "playback.resume":
+                self._device.resume(event.item_id, event.position_ms)
             case "playback.flush":
                 final_ms = self._device.flush(event.item_id)
                 self._after(self._odds.network_ms, lambda: self._final_position(event.item_id, final_ms))

@@ -68,8 +68,15 @@ async def converse(socket: ClientConnection) -> None:
                 await send(socket, {"type": "say", "text": answer(event["text"])})
             case "say.audio" if event["audio"] is None:
                 await play(socket, event, await socket.recv(decode=False))
+            case "playback.duck" | "playback.pause" | "playback.resume":
+                # The user speaks: perhaps an interruption, perhaps a "mhm". A loudspeaker with a buffer plays it more
+                # quietly by gain_db, stands still and reports its position, and goes on: with what it has from before
+                # position_ms, and then with what comes, which is sent again from there.
+                print("  agent:", event["type"])
+            case "response.cancelled":
+                print("  stop the language model: it lost the floor")
             case "playback.flush":
-                # The user interrupts: fall silent, and say how far the loudspeaker had come.
+                # It was one: fall silent, and say how far the loudspeaker had come.
                 await send(socket, {"type": "playback", "item_id": event["item_id"], "played_ms": 0, "final": True})
             case "say.ended":
                 print(f"agent was heard ({event['status']}):", event["heard_text"])

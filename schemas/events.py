@@ -19,6 +19,10 @@ from schemas.transcripts import Word
 
 MAX_SAY_CHARS = 5_000
 
+TurnEndReason = Literal["silence", "command", "limit", "stalled"]
+DtmfDigit = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"]
+"""The keys of RFC 4733, section 3.2."""
+
 
 class _ServerEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
     seq: int = 0
@@ -82,6 +86,33 @@ class TranscriptPartial(_ServerEvent, frozen=True, kw_only=True, tag="transcript
     """The audio up to here is in ``text``."""
 
 
+class TurnEager(_ServerEvent, frozen=True, kw_only=True, tag="turn.eager"):
+    """The user has probably finished: begin an answer, and do nothing that cannot be undone.
+
+    Exactly one of ``turn.resumed`` and ``turn.ended`` follows, the latter with this text. At most twice a turn.
+    """
+
+    turn: int
+    text: str
+    language: str
+    started_ms: int
+    ended_ms: int
+    """End of the last voiced audio."""
+    probability: float
+    """That the turn is over."""
+    words: tuple[Word, ...] = ()
+    """Times count from the start of the session's audio."""
+
+
+class TurnResumed(_ServerEvent, frozen=True, kw_only=True, tag="turn.resumed"):
+    """The turn was not over at its last ``turn.eager``: forget the answer that was begun.
+
+    What ``say`` was given since then is dropped.
+    """
+
+    turn: int
+
+
 class TurnEnded(_ServerEvent, frozen=True, kw_only=True, tag="turn.ended"):
     """The user's turn is complete. ``text`` is empty if nothing was said (a cough, perhaps), or recognition failed."""
 
@@ -99,6 +130,63 @@ class TurnEnded(_ServerEvent, frozen=True, kw_only=True, tag="turn.ended"):
     """How long it took to get here; ``turn.latency`` has the rest."""
     error: ErrorInfo | None = None
     """Why recognition failed: the user said something, and nobody knows what."""
+    reason: TurnEndReason = "silence"
+    """What ended it: ``command`` is the client's ``commit``."""
+    provisional: bool = False
+    """The final transcript is late, and the last words may be missing: ``turn.amended`` may follow."""
+
+
+class TurnAmended(_ServerEvent, frozen=True, kw_only=True, tag="turn.amended"):
+    """The final transcript of a turn that ended with a provisional one."""
+
+    turn: int
+    text: str
+    language: str
+    words: tuple[Word, ...] = ()
+
+
+class TurnReopened(_ServerEvent, frozen=True, kw_only=True, tag="turn.reopened"):
+    """The user went on before anything of an answer was heard: the turn is not over, and answers to it are dropped.
+
+    ``turn.ended`` will come again, with all of its text.
+    """
+
+    turn: int
+    resumed_ms: int
+
+
+class TurnCleared(_ServerEvent, frozen=True, kw_only=True, tag="turn.cleared"):
+    """The client's ``clear`` ended the turn, and it does not count."""
+
+    turn: int
+
+
+class TurnLimit(_ServerEvent, frozen=True, kw_only=True, tag="turn.limit"):
+    """The turn is as long as a turn may be, and ends now."""
+
+    turn: int
+
+
+class TurnNoResponse(_ServerEvent, frozen=True, kw_only=True, tag="turn.no_response"):
+    """No answer to the turn was heard for ``no_response_s``."""
+
+    turn: int
+
+
+class InputStalled(_ServerEvent, frozen=True, kw_only=True, tag="input.stalled"):
+    """Audio stopped coming within a turn, which ends now unless the client ends its turns itself."""
+
+    turn: int
+
+
+class SessionIdle(_ServerEvent, frozen=True, kw_only=True, tag="session.idle"):
+    """Nobody has spoken for ``idle_s``. Published once, until somebody does."""
+
+
+class DtmfReceived(_ServerEvent, frozen=True, kw_only=True, tag="dtmf"):
+    """The user pressed a key of their telephone."""
+
+    digit: DtmfDigit
 
 
 class TurnLatencyMeasured(_ServerEvent, frozen=True, kw_only=True, tag="turn.latency"):
@@ -220,7 +308,17 @@ ServerEvent = (
     | SpeechResumed
     | SpeechBackchannel
     | TranscriptPartial
+    | TurnEager
+    | TurnResumed
     | TurnEnded
+    | TurnAmended
+    | TurnReopened
+    | TurnCleared
+    | TurnLimit
+    | TurnNoResponse
+    | InputStalled
+    | SessionIdle
+    | DtmfReceived
     | TurnLatencyMeasured
     | SayStarted
     | SayText
@@ -264,8 +362,31 @@ class StopSpeaking(_ClientEvent, frozen=True, kw_only=True, tag="stop_speaking")
     """Stop the agent and drop what it has queued."""
 
 
+class Commit(_ClientEvent, frozen=True, kw_only=True, tag="commit"):
+    """The user's turn ends with the audio sent so far."""
+
+
+class Clear(_ClientEvent, frozen=True, kw_only=True, tag="clear"):
+    """What the user has said in this turn does not count."""
+
+
+class Mute(_ClientEvent, frozen=True, kw_only=True, tag="mute"):
+    """From the audio sent so far on, the microphone counts as silent, or no longer does."""
+
+    muted: bool
+
+
+class Dtmf(_ClientEvent, frozen=True, kw_only=True, tag="dtmf"):
+    """The user pressed a key of their telephone."""
+
+    digit: DtmfDigit
+
+
 class Close(_ClientEvent, frozen=True, kw_only=True, tag="close"):
     """Close the session."""
 
 
-ClientEvent = Playback | Say | StopSpeaking | Close
+InputCommand = Commit | Clear | Mute | Dtmf
+"""Those about the user's input. Over HTTP: ``POST /v1/sessions/{id}/input``."""
+
+ClientEvent = Playback | Say | StopSpeaking | InputCommand | Close

@@ -20,6 +20,27 @@ Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 RateHz = Annotated[int, Meta(ge=8_000, le=48_000)]
 
 
+class TurnProfile(StrEnum):
+    """How soon silence ends a turn: :mod:`session.deadline`."""
+
+    FAST = "fast"
+    """Short pauses: commands, brisk answers."""
+    BALANCED = "balanced"
+    PATIENT = "patient"
+    """For users who think while they speak."""
+    DICTATION = "dictation"
+    """For numbers, addresses, and texts that are composed aloud."""
+
+
+class TurnDetection(StrEnum):
+    """Who ends a turn."""
+
+    AUTOMATIC = "automatic"
+    """The server, by silence."""
+    MANUAL = "manual"
+    """The client, by ``commit``: push-to-talk."""
+
+
 class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How turns are found in the user's audio. The defaults and their reasons: docs/turn-taking.md."""
 
@@ -32,7 +53,8 @@ class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     vad_on_first: Probability = 0.85
     """The same in the agent's first three seconds, while nothing is known of its echo."""
     echo_threshold: Probability = 0.5
-    """Share of a frame's energy that the agent's own audio explains, from which it is echo and no voice."""
+    """Share of a frame's energy that the agent's own audio explains, from which it is echo and no voice. 1 is for
+    clients without any: headphones, or an echo canceller of their own."""
     onset_ms: Annotated[int, Meta(ge=32, le=1_000)] = 96
     """Voiced time that starts a turn."""
     pre_roll_ms: Annotated[int, Meta(ge=0, le=2_000)] = 500
@@ -42,12 +64,23 @@ class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ``offset_ms`` at the latest."""
     offset_ms: Annotated[int, Meta(ge=32, le=2_000)] = 200
     """Silence that counts as a pause: the client is told, and the turn detector asked."""
-    min_silence_ms: Annotated[int, Meta(ge=100, le=10_000)] = 600
-    """Silence that ends a turn which sounds complete."""
-    max_silence_ms: Annotated[int, Meta(ge=100, le=20_000)] = 1_600
-    """Silence that ends a turn which does not sound complete. Unused without a turn detector."""
-    end_of_turn_threshold: Probability = 0.5
-    """Score of the turn detector from which a turn sounds complete."""
+    profile: TurnProfile = TurnProfile.BALANCED
+    """How soon silence ends a turn."""
+    silence_duration_ms: Annotated[int, Meta(ge=100, le=10_000)] | None = None
+    """Silence that ends a turn, whatever was said and however it sounded; null lets ``profile`` decide."""
+    detection: TurnDetection = TurnDetection.AUTOMATIC
+    """Who ends a turn."""
+    eager_threshold: Probability = 0.35
+    """Probability of an end from which ``turn.eager`` is published; 1 for never."""
+    reopen_ms: Annotated[int, Meta(ge=0, le=10_000)] = 1_000
+    """A user who goes on after so short a pause has not finished, even if the turn was ended: as long as nothing of an
+    answer was heard, the turn is reopened."""
+    commit_ms: Annotated[int, Meta(ge=50, le=10_000)] = 250
+    """How long the final transcript of an ended turn is waited for, if recognition does not usually take longer."""
+    no_response_s: Annotated[int, Meta(ge=1, le=300)] = 8
+    """``turn.no_response`` is published if no answer is heard for so long."""
+    idle_s: Annotated[int, Meta(ge=1, le=300)] = 15
+    """``session.idle`` is published if nobody speaks for so long."""
     barge_in: bool = True
     """Whether speech of the user stops the agent. Without, every item is ``uninterruptible``."""
     duck_db: Annotated[float, Meta(ge=-60.0, le=0.0)] = -12.0
@@ -171,6 +204,12 @@ class UserTurn(Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
     """Null in histories of versions that did not measure it."""
     error: ErrorInfo | None = None
     """Why recognition failed: the user said something, and nobody knows what. Ask them to say it again."""
+    revision: int = 1
+    """How often it has ended: a user who goes on before an answer is heard reopens their turn."""
+    provisional: bool = False
+    """The final transcript is late, and the last words may be missing; it replaces this one when it is there."""
+    confirmed: bool = True
+    """False only for what ``listen`` returns eagerly: the user may still go on."""
 
 
 class WordHeard(StrEnum):

@@ -177,16 +177,26 @@ class ListenInput(_Input, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Wait for the first turn after this number. Left out: the next turn not yet returned."),
     ] = None
+    eager: Annotated[
+        bool,
+        Meta(
+            description="Return early what is probably a whole turn, with status eager. No side effects before the "
+            "same turn is returned with status turn."
+        ),
+    ] = False
 
 
 class ListenOutput(_Output, frozen=True, kw_only=True):
     """Result of ``listen``. A timeout is a result, not an error: the user may just be silent."""
 
     status: Annotated[
-        Literal["turn", "timeout", "closed"],
-        Meta(description="turn: the user spoke; timeout: listen again, or say something; closed: the session ended."),
+        Literal["turn", "eager", "timeout", "closed"],
+        Meta(
+            description="turn: the user spoke; eager: they have probably finished; timeout: listen again, or say "
+            "something; closed: the session ended."
+        ),
     ]
-    turn: Annotated[UserTurn | None, Meta(description="What the user said, if status is turn.")] = None
+    turn: Annotated[UserTurn | None, Meta(description="What the user said, if status is turn or eager.")] = None
 
 
 class SayInput(SpeechOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,6 +24,14 @@ WAITING_S: Final = 1.0
 _SAMPLE_BYTES: Final = 2
 
 
+class _Mark:
+    """A place between two frames, and what is to be done there."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self.do = do
+        self.passed = anyio.Event()
+
+
 class AudioInput:
     """One session's. All methods are called on the event loop.
 
@@ -63,7 +71,7 @@ class AudioInput:
         self._fed_max_bytes = int(WAITING_S * rate_hz) * _SAMPLE_BYTES
         self._frame_bytes = rate_hz * VAD_FRAME_SAMPLES // SESSION_RATE_HZ * _SAMPLE_BYTES
         self._taken = anyio.Event()
-        self._frames: deque[Samples] = deque()
+        self._frames: deque[Samples | _Mark] = deque()
         self._rest: Samples = np.zeros(0, np.float32)
         """Less than a frame."""
         self._frame: Samples | None = None
@@ -97,20 +105,53 @@ class AudioInput:
         self.go_on()
         return True
 
+    async def after_heard(self, do: Callable[[], None], *, fill: bool) -> bool:
+        """Do something when all that was fed so far has been heard; wait until then.
+
+        Args:
+            do: Called between two frames.
+            fill: Whether a rest that is less than a frame is heard as well, with silence behind it.
+
+        Returns:
+            False if the session ended first.
+        """
+        mark = _Mark(do)
+        self._take()
+        if fill and len(self._rest):
+            self._fill()
+        self._frames.append(mark)
+        self.go_on()
+        await mark.passed.wait()
+        return not self._closed
+
     def go_on(self) -> None:
         """Send the next frame to the model, if there is one, the last is back, and nothing holds it."""
-        if self._frame is not None or self._vad_state is None or self._closed:
-            return
-        if not self._frames and len(self._fed) >= self._frame_bytes:
-            self._take()
-        if self._frames and not self._is_held():
-            self._frame = self._frames.popleft()
-            self._voice_activity.score(self._frame, self._vad_state, self._scored, self._fail)
+        while self._frame is None and not self._closed:
+            if not self._frames and len(self._fed) >= self._frame_bytes:
+                self._take()
+            if not self._frames or self._is_held():
+                return
+            following = self._frames.popleft()
+            if isinstance(following, _Mark):
+                self._pass(following)
+            elif self._vad_state is not None:
+                self._frame = following
+                self._voice_activity.score(following, self._vad_state, self._scored, self._fail)
+
+    def _pass(self, mark: _Mark) -> None:
+        try:
+            mark.do()
+        except Exception as error:  # noqa: BLE001  one session's failure must not reach whoever made it go on
+            self._on_failure(error)
+        mark.passed.set()
 
     def close(self) -> None:
         """Take no more; who waits is let go."""
         self._closed = True
         self._taken.set()
+        for waiting in self._frames:
+            if isinstance(waiting, _Mark):
+                waiting.passed.set()
 
     async def run(self) -> None:
         """Notice when audio stops coming within a turn."""
@@ -138,10 +179,13 @@ class AudioInput:
     def _stall(self) -> None:
         """The rest of a frame may hold the end of a word: silence fills it up."""
         self._take()
-        self._frames.append(np.pad(self._rest, (0, VAD_FRAME_SAMPLES - len(self._rest))))
-        self._rest = self._rest[:0]
+        self._fill()
         self._stalled = True
         self.go_on()
+
+    def _fill(self) -> None:
+        self._frames.append(np.pad(self._rest, (0, VAD_FRAME_SAMPLES - len(self._rest))))
+        self._rest = self._rest[:0]
 
     def _scored(self, probability: float, state: VadState) -> None:
         frame, self._frame = self._frame, None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from schemas.events import SayEnded, SayStarted, SayText, ServerEvent, TurnEnded, TurnLatencyMeasured
+from schemas.events import SayEnded, SayStarted, SayText, ServerEvent, TurnAmended, TurnEnded, TurnLatencyMeasured
 from schemas.sessions import AgentTurn, ConversationItem, SpeechStatus, UserTurn
 
 
@@ -42,6 +42,9 @@ class History:
         """Take the next event into account."""
         match event:
             case TurnEnded():
+                before = self._users.get(event.turn)
+                if before is None:
+                    self._order.append(event.turn)
                 self._users[event.turn] = UserTurn(
                     turn=event.turn,
                     text=event.text,
@@ -51,8 +54,17 @@ class History:
                     words=event.words,
                     latency=event.latency,
                     error=event.error,
+                    revision=1 if before is None else before.revision + 1,
+                    provisional=event.provisional,
                 )
-                self._order.append(event.turn)
+            case TurnAmended() if event.turn in self._users:
+                self._users[event.turn] = replace(
+                    self._users[event.turn],
+                    text=event.text,
+                    language=event.language,
+                    words=event.words,
+                    provisional=False,
+                )
             case TurnLatencyMeasured():
                 if event.turn in self._users:
                     self._users[event.turn] = replace(self._users[event.turn], latency=event.latency)

@@ -12,6 +12,7 @@ Times are seconds on the clock of the caller.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -39,7 +40,12 @@ class HypothesisWord(Struct, frozen=True):
     @property
     def key(self) -> str:
         """What makes it the same word: neither case nor punctuation, which change with what follows."""
-        return "".join(filter(str.isalnum, self.text)).casefold() or self.text.strip()
+        return word_key(self.text)
+
+
+def word_key(text: str) -> str:
+    """A word without case and punctuation."""
+    return "".join(filter(str.isalnum, text)).casefold() or text.strip()
 
 
 class LocalAgreement:
@@ -73,6 +79,17 @@ class LocalAgreement:
     def text(self) -> str:
         """The committed words and the tail."""
         return _text([*self._committed, *self._tail])
+
+    @property
+    def stability(self) -> float:
+        """Share of the words that stay, 0 to 1; 0 without words."""
+        return len(self._committed) / max(1, len(self._committed) + len(self._tail))
+
+    def kept_by(self, words: Sequence[str]) -> float:
+        """Share of the words that another text of the same audio has too; 1 without words."""
+        known = Counter(word.key for word in (*self._committed, *self._tail))
+        kept = known & Counter(word_key(word) for word in words)
+        return kept.total() / known.total() if known else 1.0
 
     @property
     def prompt(self) -> str:

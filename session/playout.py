@@ -192,6 +192,14 @@ class PlayoutLedger:
         )
         return Heard(self._text[:cut].rstrip(), self._text[cut:].lstrip(), int(ear_ms), source, words)
 
+    def words_between(self, start_ms: float, end_ms: float) -> str:
+        """What is said there; all the text, if the voice does not know when it says what."""
+        if not self._words:
+            return self._text
+        return " ".join(
+            word.text for word in self._words if start_ms <= word.end_s * 1000 and word.start_s * 1000 < end_ms
+        )
+
     def _cut(self, ear_ms: float) -> int:
         if self._words:
             return max((word.text_end for word in self._words if word.end_s * 1000 <= ear_ms), default=0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import anyio
 import structlog
 from anyio import CancelScope
 from anyio.abc import TaskGroup
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from engines.base import AsrOptions
@@ -24,6 +26,10 @@ from session.turn_actions import FinalizeAsr, PartialAsr, ScoreEndOfTurn
 
 log = structlog.get_logger("antiphon.session")
 
+FINALS_KEPT: Final = 100
+FINALS_MIN: Final = 5
+FINAL_GUESS_S: Final = 2.0
+"""The first transcripts wait for the model to warm up."""
 EMPTY = Transcript(text="", language="", language_probability=0.0, duration_s=0.0)
 
 
@@ -38,6 +44,15 @@ class RecognitionCounts(Struct):
     """Final transcripts begun; each silence begins one."""
     finals_dropped: int = 0
     """Those that were void because the user went on."""
+    final_waits_s: deque[float] = field(default_factory=lambda: deque(maxlen=FINALS_KEPT))
+    """How long the newest final transcripts took."""
+
+    @property
+    def usual_final_s(self) -> float:
+        """What 95 of 100 final transcripts do not exceed; a guess while there were few."""
+        if len(self.final_waits_s) < FINALS_MIN:
+            return FINAL_GUESS_S
+        return sorted(self.final_waits_s)[int(0.95 * len(self.final_waits_s))]
 
 
 class TurnRecognizer:
@@ -46,7 +61,7 @@ class TurnRecognizer:
     Args:
         owner: For whom: the scheduler shares the engine out among owners.
         counts: Counted up here.
-        on_partial: Gets the action answered and the words so far.
+        on_partial: Gets the action answered, the words so far and their language.
         on_final: Gets the generation; :attr:`final` then holds its transcript, empty if recognition failed.
         on_score: Gets the generation and the turn detector's probability, ``None`` without a detector.
     """
@@ -60,7 +75,7 @@ class TurnRecognizer:
         deadline_s: float,
         counts: RecognitionCounts,
         *,
-        on_partial: Callable[[PartialAsr, LocalAgreement], None],
+        on_partial: Callable[[PartialAsr, LocalAgreement, str], None],
         on_final: Callable[[int], None],
         on_score: Callable[[int, float | None], None],
     ) -> None:
@@ -76,12 +91,19 @@ class TurnRecognizer:
         self._partial_scope: CancelScope | None = None
         self._final_scope: CancelScope | None = None
         self._score_scope: CancelScope | None = None
-        self._turn = 0
+        self._turn: int = 0
         self._agreement = LocalAgreement(0.0)
         self.final = EMPTY
         """The newest final transcript; word times count from the start of the session's audio."""
         self.final_error: ErrorInfo | None = None
         """Why there is none."""
+        self.final_stability = 1.0
+        """Share of the words of the last partial transcript that it has too."""
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether the turn detector is being asked."""
+        return self._score_scope is not None
 
     def partial(self, tasks: TaskGroup, action: PartialAsr) -> None:
         """Start a partial transcript, unless one is being made: the next will have this audio too."""
@@ -133,7 +155,7 @@ class TurnRecognizer:
                     agreement.insert(words, action.end_samples / SESSION_RATE_HZ)
                     self._counts.emitted_words += agreement.emitted_words - emitted
                     self._counts.revised_words += agreement.revised_words - revised
-                    self._on_partial(action, agreement)
+                    self._on_partial(action, agreement, transcript.language)
         except SpeechError as error:
             # A partial is a convenience: under load it is the first thing to go, and the final will have the words.
             log.info("partial_dropped", code=error.code)
@@ -141,6 +163,7 @@ class TurnRecognizer:
             self._partial_scope = None
 
     async def _run_final(self, action: FinalizeAsr, scope: CancelScope) -> None:
+        begun_s = anyio.current_time()
         with scope:
             try:
                 samples = self._audio.read(action.start_samples, action.end_samples)
@@ -154,8 +177,11 @@ class TurnRecognizer:
                     deadline_s=anyio.current_time() + self._deadline_s,
                 )
                 self.final, self.final_error = _shifted(transcript, action.start_samples / SESSION_RATE_HZ), None
+                self._counts.final_waits_s.append(anyio.current_time() - begun_s)
             except SpeechError as error:
                 self.final, self.final_error = EMPTY, error.info
+            words = [word.text for word in self.final.words]
+            self.final_stability = self._agreement.kept_by(words) if action.turn == self._turn else 1.0
             self._on_final(action.generation)
 
     def _agreement_of(self, action: PartialAsr) -> LocalAgreement:
@@ -175,15 +201,16 @@ class TurnRecognizer:
         )
 
     async def _run_score(self, action: ScoreEndOfTurn, scope: CancelScope) -> None:
+        probability: float | None = None
         try:
             with scope:
                 samples = self._audio.read(action.start_samples, action.end_samples)
-                self._on_score(action.generation, await self._host.score_turn(samples, owner=self._owner))
+                probability = await self._host.score_turn(samples, owner=self._owner)
         except SpeechError as error:
             log.warning("turn_detector_failed", code=error.code)
-            self._on_score(action.generation, None)
         finally:
             self._score_scope = None
+        self._on_score(action.generation, probability)
 
 
 def _shifted(transcript: Transcript, offset_s: float) -> Transcript:

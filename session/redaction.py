@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Struct)
 _KEY_BYTES: Final = 16
 _HASH_BYTES: Final = 6
 """A log has thousands of texts, not millions."""
-_PLAIN_FIELDS: Final = frozenset({"language", "queue", "eager_items", "version", "report"})
+_PLAIN_FIELDS: Final = frozenset({"language", "queue", "eager_items", "item_ids", "version", "report"})
 """Names that are no text, besides ids. Any other ``str`` is one: a new field is private until it is said not to be."""
 
 

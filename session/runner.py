@@ -8,78 +8,77 @@ a task of the session's group and comes back as an event. So there are no locks,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, assert_never
+from typing import Final, Literal
 
 import anyio
+import numpy as np
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
-from msgspec.structs import replace
 
 from engines.caller import Allowance, Caller
 from engines.host import EngineHost
-from schemas.audio import SESSION_RATE_HZ, Samples
+from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import (
     MAX_SAY_CHARS,
+    Commit,
+    InputCommand,
     SayAudio,
     ServerEvent,
     SessionClosed,
     SessionOpened,
-    SpeechResumed,
-    SpeechStarted,
-    SpeechStopped,
-    TranscriptPartial,
-    TurnEnded,
+    TurnResumed,
 )
 from schemas.principal import Principal
-from schemas.sessions import AgentTurn, Interruption, SessionInfo, SessionSettings, SessionState, UserTurn
+from schemas.sessions import (
+    AgentTurn,
+    Interruption,
+    SessionInfo,
+    SessionSettings,
+    SessionState,
+    TurnDetection,
+    UserTurn,
+)
 from schemas.speech import SpeechOptions, is_speakable
-from schemas.transcripts import Word
+from session.agent_turns import AgentTurns
 from session.audio_buffer import AudioBuffer
 from session.audio_input import AudioInput
 from session.clock import Clock
 from session.decision_recorder import DecisionRecorder
+from session.echo_reference import EchoReference
 from session.heard_turns import HeardTurns
 from session.history import History
 from session.hypothesis import LocalAgreement
 from session.latency import LatencyLedger, TurnMoments
 from session.limits import SessionLimits
 from session.log import EventLog
+from session.overlap_recognition import OverlapRecognizer
 from session.recognition import RecognitionCounts, TurnRecognizer
 from session.speaking import Speaker
+from session.timers import Timers
 from session.turn import step
 from session.turn_actions import (
-    AwaitFinalPosition,
-    BumpEpoch,
-    CancelFinal,
-    CancelSpeech,
-    CommitTurn,
-    DropItem,
-    EndItem,
-    FinalizeAsr,
-    FlushPlayback,
     PartialAsr,
-    ScoreEndOfTurn,
-    StartItem,
-    TruncateItem,
+    SetTimer,
+    Timer,
     TurnAction,
-    TurnPaused,
-    TurnResumed,
-    TurnStarted,
+    UserAction,
 )
 from session.turn_events import (
     EndOfTurnScore,
     FinalPosition,
-    FinalReady,
     InputStalled,
     ItemAudible,
     ItemPlayed,
     SayRequested,
     StopRequested,
+    TimerExpired,
     TurnEvent,
     VadFrame,
 )
-from session.turn_state import TurnState, UserState, ms_of_samples, samples_of_ms
+from session.turn_state import TurnState, UserState, has_floor, ms_of_samples, samples_of_ms
+from session.user_side import can_commit
+from session.user_turns import UserTurns, core_event
 from session.voice_activity import VoiceActivity
 
 logger = structlog.get_logger("antiphon.session")
@@ -131,16 +130,21 @@ class Session:
         self._history = History()
         self._heard_turns = HeardTurns(self._history)
         self._audio = AudioBuffer()
+        self._echo = EchoReference(settings.output_rate_hz, is_on=settings.turn.echo_threshold < 1.0)
         self._input = AudioInput(
             settings.input_rate_hz,
             voice_activity,
             limits.input_stall_s,
             hear=self._hear,
-            is_held=self._waits_for_commit,
-            is_in_turn=lambda: self._state.user in {UserState.USER, UserState.PAUSED},
+            is_held=self._waits_for_models,
+            is_in_turn=lambda: (
+                self._state.overlap is not None or self._state.user in {UserState.USER, UserState.PAUSED}
+            ),
             on_stall=lambda: self._dispatch(InputStalled()),
             on_failure=self._fail,
         )
+        self._counts = counts
+        self._timers = Timers(clock, lambda timer, generation: self._dispatch(TimerExpired(timer, generation)))
         self._recognizer = TurnRecognizer(
             host.on_behalf_of(Caller(tenant=owner.tenant)),  # the user's audio is paid for when it comes in
             session_id,
@@ -149,9 +153,10 @@ class Session:
             limits.asr_deadline_s,
             counts,
             on_partial=self._on_partial,
-            on_final=lambda generation: self._dispatch(FinalReady(generation)),
+            on_final=self._on_final,
             on_score=lambda generation, probability: self._dispatch(EndOfTurnScore(generation, probability)),
         )
+        self._user_turns = UserTurns(session_id, self._recognizer, self._heard_turns, self._publish)
         self._speaker = Speaker(
             self._host,
             session_id,
@@ -164,6 +169,17 @@ class Session:
             on_played=lambda item_id: self._dispatch(ItemPlayed(item_id)),
             on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
         )
+        overlaps = OverlapRecognizer(
+            host,
+            session_id,
+            settings,
+            self._audio,
+            limits.asr_deadline_s,
+            language=lambda: self._recognizer.final.language,
+            is_own=lambda text: self._echo.is_own(text, self._speaker.said_lately(self._state.item_id or "")),
+            on_heard=self._dispatch,
+        )
+        self._agent_turns = AgentTurns(self._speaker, overlaps, self._publish)
         self._tasks: TaskGroup
         self._close_reason: CloseReason | None = None
         self._closing = anyio.Event()
@@ -219,6 +235,31 @@ class Session:
             # A whole file may take longer than an idle session is kept.
             self._last_activity_us = self._clock.now_us()
 
+    async def command(self, command: InputCommand) -> None:
+        """What the client says about its input, as of the audio fed so far; waits until that was heard.
+
+        Raises:
+            SpeechError: ``invalid_request`` for a commit of nothing; ``session_closed``.
+        """
+        self._touch()
+        refused: list[SpeechError] = []
+
+        def obey() -> None:
+            if isinstance(command, Commit) and not can_commit(self._state, self.settings.turn):
+                refused.append(
+                    SpeechError(
+                        ErrorCode.INVALID_REQUEST,
+                        "There is nothing to commit: the user has said nothing since the last turn.",
+                    )
+                )
+            else:
+                self._dispatch(core_event(command))
+
+        if not await self._input.after_heard(obey, fill=isinstance(command, Commit)):
+            raise self._closed_error()
+        if refused:
+            raise refused[0]
+
     async def say(
         self,
         text: str,
@@ -252,8 +293,6 @@ class Session:
             speed=self.settings.speed, gain_db=self.settings.gain_db, lexicon=self.settings.lexicon
         )
         spoken_by = self._host.voice(voice or self.settings.voice)
-        if not self.settings.turn.barge_in:
-            interruption = Interruption.UNINTERRUPTIBLE
         item_id = self._speaker.create(text, spoken_by, options, more=more, interruption=interruption)
         self._dispatch(SayRequested(item_id, interruption))
         return item_id
@@ -272,7 +311,7 @@ class Session:
         return turn
 
     async def listen(
-        self, timeout_s: float, after_turn: int | None = None, *, while_speaking: bool = False
+        self, timeout_s: float, after_turn: int | None = None, *, while_speaking: bool = False, eager: bool = False
     ) -> UserTurn | None:
         """The user's next complete turn that has words (or an error in their place), or ``None`` after ``timeout_s``.
 
@@ -280,6 +319,7 @@ class Session:
             timeout_s: How long to wait at most.
             after_turn: Wait for the first turn after this number; ``None`` for the next one not yet returned.
             while_speaking: Do not wait unless the user is speaking, or once they turn out to have said nothing.
+            eager: A turn that is probably over will do; it is not ``confirmed``. The next call returns it when it is.
 
         Raises:
             SpeechError: ``session_closed`` if the session ends first.
@@ -288,17 +328,17 @@ class Session:
         self._listeners += 1
         try:
             with anyio.move_on_after(timeout_s):
-                return await self._next_turn(after_turn, while_speaking=while_speaking)
+                return await self._next_turn(after_turn, while_speaking=while_speaking, eager=eager)
         finally:
             self._listeners -= 1
             self._last_activity_us = self._clock.now_us()
         return None
 
-    async def _next_turn(self, after_turn: int | None, *, while_speaking: bool) -> UserTurn | None:
-        while (turn := self._heard_turns.take(after_turn)) is None:
+    async def _next_turn(self, after_turn: int | None, *, while_speaking: bool, eager: bool) -> UserTurn | None:
+        while (turn := self._heard_turns.take(after_turn, is_eager=eager)) is None:
             if self._close_reason is not None:
                 raise self._closed_error()
-            if while_speaking and self._state.user is UserState.IDLE:
+            if while_speaking and not has_floor(self._state):
                 return None
             await self._heard_turns.wait()
         with anyio.CancelScope(shield=True):  # a turn that is handed out must arrive
@@ -366,6 +406,8 @@ class Session:
                 self._input.close()
                 for item_id in self._speaker.unfinished:
                     self._speaker.end(item_id, interrupted=True)
+                if self._state.eager is not None:  # nothing will confirm it
+                    self._publish(TurnResumed(turn=self._state.turn))
                 self._latency.close()
                 self._publish(SessionClosed(reason=self._close_reason))
                 self._decisions.close()
@@ -382,13 +424,19 @@ class Session:
             self._closing.set()
 
     def _hear(self, frame: Samples, probability: float) -> None:
-        self._audio.append(frame)
-        self._dispatch(VadFrame(probability))
+        self._audio.append(np.zeros_like(frame) if self._state.is_muted else frame)
+        self._dispatch(VadFrame(probability, self._echo.explained(frame)))
         self._trim_audio()
 
-    def _waits_for_commit(self) -> bool:
-        """Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago."""
-        return self._state.user is UserState.COMMIT and self._input.unheard_s > BEHIND_S
+    def _waits_for_models(self) -> bool:
+        """Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago.
+
+        Their pauses, too, are weighed as if they were live.
+        """
+        if self._input.unheard_s <= BEHIND_S:
+            return False
+        is_weighed = self._state.user is UserState.PAUSED and self._recognizer.is_scoring
+        return is_weighed or self._state.user is UserState.COMMIT
 
     def _fail(self, error: Exception) -> None:
         logger.error("session_failed", session_id=self.session_id, exc_info=error)
@@ -396,11 +444,18 @@ class Session:
         self._closing.set()
 
     def _trim_audio(self) -> None:
-        keep_samples = samples_of_ms(KEPT_SILENCE_MS) + self._state.voiced_samples
-        if self._state.user is UserState.IDLE:
-            self._audio.trim(self._state.now_samples - keep_samples)
+        state, settings = self._state, self.settings.turn
+        keep_samples = samples_of_ms(KEPT_SILENCE_MS) + state.voiced_samples
+        if has_floor(state) or state.user is UserState.PENDING:
+            self._audio.trim(state.start_samples - keep_samples)
+        elif (overlap := state.overlap or state.unheard) is not None:
+            self._audio.trim(overlap.start_samples - keep_samples)
+        elif settings.detection is TurnDetection.MANUAL:
+            # All of it may become a turn.
+            limit_samples = state.now_samples - samples_of_ms(settings.max_turn_s * 1000)
+            self._audio.trim(max(state.boundary_samples, limit_samples) - keep_samples)
         else:
-            self._audio.trim(self._state.start_samples - keep_samples)
+            self._audio.trim(state.now_samples - keep_samples)
 
     # Events through the core, actions out
 
@@ -411,86 +466,30 @@ class Session:
         self._latency.stepped(before, self._state, now_us)
         for action in actions:
             self._perform(action)
+        if not isinstance(event, VadFrame):
+            self._input.go_on()
 
-    def _perform(self, action: TurnAction) -> None:  # noqa: C901, PLR0912 - one case an action
-        match action:
-            case TurnStarted():
-                self._publish(SpeechStarted(turn=action.turn, started_ms=ms_of_samples(action.start_samples)))
-            case TurnPaused():
-                self._publish(SpeechStopped(turn=action.turn, stopped_ms=ms_of_samples(action.stop_samples)))
-            case TurnResumed():
-                self._publish(SpeechResumed(turn=action.turn, resumed_ms=ms_of_samples(action.resume_samples)))
-            case PartialAsr():
-                self._recognizer.partial(self._tasks, action)
-            case FinalizeAsr():
-                self._recognizer.finalize(self._tasks, action)
-            case ScoreEndOfTurn():
-                self._recognizer.score(self._tasks, action)
-            case CancelFinal():
-                self._recognizer.void_final()
-            case CommitTurn():
-                self._commit(action)
-            case StartItem():
-                self._speaker.start(self._tasks, action.item_id)
-            case BumpEpoch():
-                self._speaker.bump_epoch()
-            case FlushPlayback():
-                self._speaker.flush(action.item_id)
-            case CancelSpeech():
-                self._speaker.cancel(action.item_id)
-            case AwaitFinalPosition():
-                self._speaker.await_final_position(self._tasks, action.item_id, action.timeout_ms)
-            case TruncateItem() | DropItem():
-                self._speaker.end(action.item_id, interrupted=True)
-            case EndItem():
-                self._speaker.end(action.item_id, interrupted=False)
-            case _:
-                assert_never(action)
+    def _perform(self, action: TurnAction) -> None:
+        if isinstance(action, SetTimer):
+            after_s = action.after_ms / 1000
+            if action.timer is Timer.COMMIT:
+                after_s = max(after_s, self._counts.usual_final_s)
+            self._timers.set(self._tasks, action.timer, after_s, action.generation)
+        elif isinstance(action, UserAction):
+            self._user_turns.perform(self._tasks, action)
+        else:
+            self._agent_turns.perform(self._tasks, action)
 
-    def _commit(self, action: CommitTurn) -> None:
-        transcript = self._recognizer.final
-        self._publish(
-            TurnEnded(
-                turn=action.turn,
-                text=transcript.text,
-                language=transcript.language,
-                started_ms=ms_of_samples(action.start_samples),
-                ended_ms=ms_of_samples(action.end_samples),
-                decided_ms=ms_of_samples(action.decided_samples),
-                words=_from_onset(transcript.words, action.start_samples / SESSION_RATE_HZ),
-                error=self._recognizer.final_error,
-            )
-        )
-        logger.info(
-            "turn_ended",
-            session_id=self.session_id,
-            turn=action.turn,
-            speech_ms=ms_of_samples(action.end_samples - action.start_samples),
-            waited_ms=ms_of_samples(self._state.now_samples - action.end_samples),
-        )
-        self._heard_turns.changed()
-        self._input.go_on()
+    def _on_final(self, generation: int) -> None:
+        self._dispatch(self._user_turns.final_of(generation))
 
-    def _on_partial(self, action: PartialAsr, words: LocalAgreement) -> None:
+    def _on_partial(self, action: PartialAsr, words: LocalAgreement, language: str) -> None:
         if self._state.user is UserState.USER and action.turn == self._state.turn:
-            self._publish(
-                TranscriptPartial(
-                    turn=action.turn,
-                    text=words.text,
-                    stable_text=words.stable_text,
-                    audio_end_ms=ms_of_samples(action.end_samples),
-                )
-            )
+            self._user_turns.publish_partial(action, words)
+        self._dispatch(self._user_turns.partial_of(action, words, language))
 
     def _publish(self, event: ServerEvent, pcm: bytes | None = None) -> None:
         event = self._latency.published(event, self._clock.now_us())
         self._history.add(event)
+        self._echo.follow(event, pcm)
         self.log.publish(event, ms_of_samples(self._state.now_samples), pcm)
-
-
-def _from_onset(words: tuple[Word, ...], onset_s: float) -> tuple[Word, ...]:
-    """The recogniser lets the first word begin with the audio it gets, which is the pre-roll's silence."""
-    return tuple(
-        replace(word, start_s=max(word.start_s, onset_s)) if word.start_s < onset_s < word.end_s else word
-        for word in words
-    )

@@ -47,6 +47,8 @@ PIECE_MS: Final = 100
 """Audio in one ``say.audio`` event."""
 SHORTEST_WAIT_MS: Final = 10
 """Between two looks at whether the client has acknowledged the end."""
+ECHO_MS: Final = 4_000
+"""How old an echo may be: a client's buffer, and as much as is weighed at once."""
 STALL_S: Final = 10.0
 """A client that acknowledges but does not get on for so long is taken to have stopped."""
 MORE_TEXT_TIMEOUT_S: Final = 60.0
@@ -239,6 +241,14 @@ class Speaker:
         item = self._items.get(audio.item_id)
         kept_ms = item.resumed_place_ms if item else None
         return audio.epoch < self._epoch and (kept_ms is None or audio.offset_ms >= kept_ms)
+
+    def said_lately(self, item_id: str) -> str:
+        """What the item says around the loudspeaker's position: an echo of it may still be on its way."""
+        item = self._items.get(item_id)
+        if item is None:
+            return ""
+        position_ms = item.ledger.position_ms(self._clock.now_us())
+        return item.words_of(item.ledger.words_between(position_ms - ECHO_MS, position_ms + ECHO_MS / 4))
 
     @property
     def unfinished(self) -> tuple[str, ...]:

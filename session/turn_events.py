@@ -10,6 +10,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from schemas.sessions import Interruption
+from session.lexicons import TextCues
+from session.turn_actions import Timer
 
 
 class _TurnEvent(Struct, frozen=True, tag_field="type", tag=True, forbid_unknown_fields=True):
@@ -20,6 +22,8 @@ class VadFrame(_TurnEvent, frozen=True):
     """The next :data:`schemas.audio.VAD_FRAME_SAMPLES` of audio were speech with this probability."""
 
     probability: float
+    echo: float | None = 0.0
+    """Share of their energy that the agent's own audio explains; ``None`` while nobody knows if there is an echo."""
 
 
 class EndOfTurnScore(_TurnEvent, frozen=True):
@@ -29,14 +33,60 @@ class EndOfTurnScore(_TurnEvent, frozen=True):
     probability: float | None
 
 
+class PartialReady(_TurnEvent, frozen=True):
+    """What was understood of a turn that lasts."""
+
+    turn: int
+    text: str
+    language: str
+    cues: TextCues
+    stability: float
+    """Share of the words that will stay."""
+    end_samples: int
+    """The audio up to here is in the text."""
+
+
 class FinalReady(_TurnEvent, frozen=True):
     """The recogniser's answer to :class:`FinalizeAsr`, be it a text or a failure."""
 
     generation: int
+    text: str = ""
+    language: str = ""
+    cues: TextCues = TextCues()
+    stability: float = 1.0
+    """Share of the words of the last partial transcript that this one has too."""
+    is_failed: bool = False
 
 
 class InputStalled(_TurnEvent, frozen=True):
     """No audio arrives any more; what was said is all there is."""
+
+
+class TimerExpired(_TurnEvent, frozen=True):
+    """A timer set with this generation is due."""
+
+    timer: Timer
+    generation: int
+
+
+class CommitRequested(_TurnEvent, frozen=True):
+    """The client says that the turn is over."""
+
+
+class ClearRequested(_TurnEvent, frozen=True):
+    """The client says that what the user has said in this turn does not count."""
+
+
+class MuteChanged(_TurnEvent, frozen=True):
+    """From here on the user's audio counts as silence, or no longer does."""
+
+    is_muted: bool
+
+
+class KeyPressed(_TurnEvent, frozen=True):
+    """The user pressed a key of a telephone."""
+
+    key: str
 
 
 class SayRequested(_TurnEvent, frozen=True):
@@ -44,6 +94,19 @@ class SayRequested(_TurnEvent, frozen=True):
 
     item_id: str
     interruption: Interruption = Interruption.INTERRUPTIBLE
+
+
+class OverlapHeard(_TurnEvent, frozen=True):
+    """The answer to :class:`HearOverlap`."""
+
+    start_samples: int
+    """Onset of the voice: which overlap this is."""
+    end_samples: int
+    """The audio up to here is in the text."""
+    text: str
+    cues: TextCues
+    confidence: float
+    """Mean probability of the words."""
 
 
 class ItemAudible(_TurnEvent, frozen=True):
@@ -74,9 +137,16 @@ class FinalPosition(_TurnEvent, frozen=True):
 TurnEvent = (
     VadFrame
     | EndOfTurnScore
+    | PartialReady
     | FinalReady
     | InputStalled
+    | TimerExpired
+    | CommitRequested
+    | ClearRequested
+    | MuteChanged
+    | KeyPressed
     | SayRequested
+    | OverlapHeard
     | ItemAudible
     | ItemPlayed
     | StopRequested

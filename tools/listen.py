@@ -14,12 +14,14 @@ from tools.tool import Tool, ToolContext
 async def _listen(context: ToolContext, arguments: ListenInput) -> ListenOutput:
     session = await context.sessions.find(arguments.session_id)
     try:
-        turn = await session.listen(arguments.timeout_s, arguments.after_turn)
+        turn = await session.listen(arguments.timeout_s, arguments.after_turn, eager=arguments.eager)
     except SpeechError as error:
         if error.code is not ErrorCode.SESSION_CLOSED:
             raise
         return ListenOutput(status="closed")
-    return ListenOutput(status="turn" if turn else "timeout", turn=turn)
+    if turn is None:
+        return ListenOutput(status="timeout")
+    return ListenOutput(status="turn" if turn.confirmed else "eager", turn=turn)
 
 
 TOOL: Final = Tool(
@@ -28,7 +30,11 @@ TOOL: Final = Tool(
     description=(
         "Waits until the user of a session has finished speaking, and returns what they said. Each turn is returned "
         "once, in order, so none is lost while you think. Status timeout means that the user said nothing: listen "
-        "again, or say something. Status closed means that the session ended while you waited."
+        "again, or say something. Status closed means that the session ended while you waited. With eager=true you "
+        "also get status eager, some hundred milliseconds earlier: the user has probably finished. Think of an answer, "
+        "and say it if you like: it is dropped if they go on. Do nothing with effects elsewhere, like a booking or a "
+        "message, until the next listen has returned the same turn with status turn. A turn may come again with a "
+        "greater revision: the user went on before they heard an answer; answer that instead."
     ),
     scope=Scope.SESSIONS,
     input=ListenInput,

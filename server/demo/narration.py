@@ -7,6 +7,8 @@ from typing import Literal, assert_never
 from msgspec import Struct
 
 from schemas.events import (
+    DtmfReceived,
+    InputStalled,
     PlaybackDuck,
     PlaybackFlush,
     PlaybackPause,
@@ -20,14 +22,22 @@ from schemas.events import (
     ServerEvent,
     SessionClosed,
     SessionError,
+    SessionIdle,
     SessionOpened,
     SpeechBackchannel,
     SpeechResumed,
     SpeechStarted,
     SpeechStopped,
     TranscriptPartial,
+    TurnAmended,
+    TurnCleared,
+    TurnEager,
     TurnEnded,
     TurnLatencyMeasured,
+    TurnLimit,
+    TurnNoResponse,
+    TurnReopened,
+    TurnResumed,
 )
 from schemas.sessions import SpeechStatus
 from schemas.transcripts import Word
@@ -66,6 +76,26 @@ def narrate(event: ServerEvent) -> Line | None:  # noqa: C901, PLR0911, PLR0912 
             return Line("user", f"end of turn, {_s(event.at_ms - event.ended_ms)} after the last word: {said}")
         case TurnLatencyMeasured():
             return Line("session", f"answered {_s(event.latency.total_ms)} after the last word")
+        case TurnEager():
+            return Line("user", f"probably the end of the turn: “{event.text}”")
+        case TurnResumed():
+            return Line("user", "was not at the end")
+        case TurnReopened():
+            return Line("user", f"was not at the end, and goes on at {_s(event.resumed_ms)}")
+        case TurnAmended():
+            return Line("user", f"is understood late: “{event.text}”")
+        case TurnCleared():
+            return Line("user", "turn dropped by the client")
+        case TurnLimit():
+            return Line("user", "has spoken for as long as a turn may be")
+        case TurnNoResponse():
+            return Line("agent", "does not answer")
+        case InputStalled():
+            return Line("user", "sends no more audio")
+        case DtmfReceived():
+            return Line("user", "pressed a key")
+        case SessionIdle():
+            return Line("session", "nobody speaks")
         case SayText():
             return Line("agent", f"say “{event.text}”")
         case SayStarted():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, UnionType
 from typing import Any, Final, NoReturn, TypeVar, get_args
 
 import msgspec
@@ -28,13 +28,13 @@ go into a form, which is taken piece by piece."""
 T = TypeVar("T", bound=Struct)
 
 
-async def json_body(request: HttpRequest, kind: type[T]) -> T:
-    """The request's JSON body.
+async def json_body(request: HttpRequest, *kinds: type[T]) -> T:
+    """The request's JSON body, as one of ``kinds``.
 
     Raises:
         SpeechError: As :func:`json_bytes`; ``invalid_json`` or ``invalid_request``.
     """
-    return decoded_json(await json_bytes(request), kind)
+    return decoded_json(await json_bytes(request), *kinds)
 
 
 async def json_bytes(request: HttpRequest) -> bytes:
@@ -206,10 +206,13 @@ async def body_pieces(request: HttpRequest) -> AsyncGenerator[bytes]:
         _raise_unread(request, error)
 
 
-def documented(kind: type[Struct], media_type: str, *, file: str = FILE_FIELD) -> type[Operation]:
+def documented(kinds: type[Struct] | UnionType, media_type: str, *, file: str = FILE_FIELD) -> type[Operation]:
     """For a handler's ``operation_class``: describes a body that the handler reads by the functions above."""
+    members: tuple[type[Struct], ...] = get_args(kinds) if isinstance(kinds, UnionType) else (kinds,)
+    references = [reference(kind) for kind in members]  # of a form: for what its fields refer to
     if media_type == JSON:
-        return operation({JSON: reference(kind)})
+        return operation({JSON: references[0] if len(references) == 1 else {"oneOf": references}})
+    (kind,) = members
     schema = components([kind], ref_template=REF)[kind.__name__]
     form = {
         **schema,
@@ -219,5 +222,4 @@ def documented(kind: type[Struct], media_type: str, *, file: str = FILE_FIELD) -
         },
         "required": [file, *schema["required"]],
     }
-    _ = reference(kind)  # for what its fields refer to
     return operation({media_type: form})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, get_args
 
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
@@ -14,7 +14,7 @@ from engines.codec.decoder import Decoder
 from engines.public_http import Fetcher
 from schemas.audio import pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
-from schemas.events import Playback
+from schemas.events import InputCommand, Playback
 from schemas.principal import Scope
 from schemas.sessions import AudioAccepted, AudioByUrl, Conversation, SessionInfo, SessionSettings
 from schemas.validation import decoded_json
@@ -114,6 +114,28 @@ async def report_playback(
 
 
 @post(
+    "/v1/sessions/{session_id:str}/input",
+    status_code=204,
+    operation_class=documented(InputCommand, JSON),
+    operation_id="commandInput",
+    opt=needs(Scope.SESSIONS),
+    summary="Say something about the user's input",
+    description=(
+        "For clients without the WebSocket: commit (the turn ends here), clear (it does not count), mute, or dtmf. "
+        "Takes effect after the audio sent so far, and returns when that was heard."
+    ),
+    tags=["sessions"],
+    responses=error_responses(400, 403, 404, 409, 415),
+)
+async def command_input(
+    request: HttpRequest, session_id: FromPath[str], sessions: NamedDependency[OwnSessions]
+) -> None:
+    """Take a command about the user's input."""
+    session = await sessions.find(session_id)
+    await session.command(await json_body(request, *get_args(InputCommand)))
+
+
+@post(
     "/v1/sessions/{session_id:str}/audio",
     status_code=200,
     request_max_body_size=None,
@@ -207,5 +229,6 @@ ROUTES: Final = (
     close_session,
     get_session_conversation,
     report_playback,
+    command_input,
     send_audio,
 )

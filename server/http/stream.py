@@ -30,7 +30,20 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from schemas.errors import ErrorCode, SpeechError
-from schemas.events import ClientEvent, Close, Playback, Say, SayAudio, ServerEvent, SessionError, StopSpeaking
+from schemas.events import (
+    Clear,
+    ClientEvent,
+    Close,
+    Commit,
+    Dtmf,
+    Mute,
+    Playback,
+    Say,
+    SayAudio,
+    ServerEvent,
+    SessionError,
+    StopSpeaking,
+)
 from schemas.principal import Scope
 from schemas.validation import decoded_json
 from server.http.gate import needs
@@ -172,6 +185,8 @@ class _Connection:
             case StopSpeaking():
                 # Not to be waited for: the client's last playback position comes through here.
                 self._session.silence()
+            case Commit() | Clear() | Mute() | Dtmf():
+                await self._session.command(event)
             case Close():
                 await self._sessions.close(self._session.session_id)
             case _:

@@ -20,7 +20,7 @@ from session.stores.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 RETENTION_EVENTS = 10
-SETTINGS = SessionSettings(language="en", turn=TurnSettings(min_silence_ms=300))
+SETTINGS = SessionSettings(language="en", turn=TurnSettings(silence_duration_ms=300))
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -52,4 +52,4 @@ def test_an_agent_that_takes_its_own_echo_for_a_voice_interrupts_itself(performa
         return sum(at.event.status == "completed" for one in found for at in one.received)
 
     assert completed(performances) > COUNT / 4
-    assert not completed(held(Odds(echo_voiced=0.9)))
+    assert completed(held(Odds(echo_voiced=0.9))) < completed(performances) / 2

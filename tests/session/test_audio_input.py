@@ -169,3 +169,42 @@ async def test_a_model_that_fails_is_told_unless_the_session_is_over(
     while not alive.failures:
         await anyio.lowlevel.checkpoint()
     assert over.failures == []
+
+
+async def test_what_is_to_be_done_after_the_audio_fed_so_far_is_done_between_its_frames(listener: Listener) -> None:
+    heard: list[int] = []
+    await listener.input.feed(ramp(3)[:-200])
+    assert await listener.input.after_heard(lambda: heard.append(len(listener.frames)), fill=False)
+    assert await listener.input.after_heard(lambda: heard.append(len(listener.frames)), fill=True)
+    assert heard == [2, 3]
+    assert not listener.frames[-1][-100:].any()
+
+
+async def test_before_any_audio_it_is_done_at_once(listener: Listener) -> None:
+    done: list[bool] = []
+    assert await listener.input.after_heard(lambda: done.append(True), fill=True)
+    assert done == [True]
+    assert listener.frames == []
+
+
+async def test_who_waits_for_audio_to_be_heard_is_let_go_when_the_session_ends(listener: Listener) -> None:
+    listener.held = True
+    await listener.input.feed(ramp(1))
+    results: list[bool] = []
+
+    async def wait() -> None:
+        results.append(await listener.input.after_heard(lambda: None, fill=False))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await wait_all_tasks_blocked()
+        listener.input.close()
+    assert results == [False]
+
+
+async def test_a_command_that_fails_ends_the_session_and_not_its_caller(listener: Listener) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    assert await listener.input.after_heard(fail, fill=False)
+    assert [type(failure) for failure in listener.failures] == [ValueError]

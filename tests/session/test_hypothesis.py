@@ -155,3 +155,14 @@ def test_a_recogniser_that_is_always_right_has_every_word_committed_once_and_rev
         agreement.insert([word for word in spoken[:count] if word.start_s >= agreement.start_s], count * WORD_S)
     assert [word.text.strip() for word in agreement.committed] == words
     assert agreement.revised_words == 0
+
+
+def test_stability_is_the_share_of_words_that_stay() -> None:
+    assert LocalAgreement(0.0).stability == 0.0
+    assert agreement_on("one two three").stability == 0.0
+    assert agreement_on("one two three four", "one two three five").stability == 0.75
+
+
+def test_another_text_keeps_the_words_that_it_has_too_however_they_are_written() -> None:
+    assert LocalAgreement(0.0).kept_by(["what"]) == 1.0
+    assert agreement_on("one two two four").kept_by(["One,", "two", "five."]) == 0.5

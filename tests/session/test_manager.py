@@ -156,7 +156,7 @@ async def test_a_pause_within_a_turn_is_resumed(
     sessions: SessionManager, user: Any, all_events: Any, heard_turn: Any
 ) -> None:
     session = await sessions.open(SessionSettings())
-    await session.feed(user.speech("first part") + user.silence(400) + user.speech("second") + user.silence(900))
+    await session.feed(user.speech("first part") + user.silence(256) + user.speech("second") + user.silence(900))
     turn = await heard_turn(session)
     assert turn.text == "first part second"
     await session.close("client")
@@ -172,7 +172,7 @@ async def test_a_client_that_stops_sending_gets_its_turn(sessions: SessionManage
 
 async def test_listen_returns_each_turn_once_and_any_turn_by_number(sessions: SessionManager, user: Any) -> None:
     session = await sessions.open(SessionSettings())
-    await session.feed(user.speech("one") + user.silence(900) + user.speech("two") + user.silence(900))
+    await session.feed(user.speech("one") + user.silence(1_500) + user.speech("two") + user.silence(900))
     with anyio.fail_after(20):
         texts = [turn.text for _ in range(2) if (turn := await session.listen(timeout_s=20)) is not None]
         again = await session.listen(timeout_s=20, after_turn=0)

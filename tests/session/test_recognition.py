@@ -12,7 +12,7 @@ from schemas.audio import Samples, float_from_pcm16
 from schemas.sessions import SessionSettings
 from schemas.transcripts import Transcript
 from session.audio_buffer import AudioBuffer
-from session.recognition import RecognitionCounts, TurnRecognizer
+from session.recognition import FINAL_GUESS_S, RecognitionCounts, TurnRecognizer
 from session.turn_actions import FinalizeAsr, PartialAsr
 
 pytestmark = pytest.mark.anyio
@@ -81,7 +81,7 @@ def recognizer(host: EngineHost, audio: AudioBuffer, heard: Heard, counts: Recog
         audio,
         20.0,
         counts,
-        on_partial=lambda _, words: heard.append(("partial", words.text)),
+        on_partial=lambda _, words, __: heard.append(("partial", words.text)),
         on_final=lambda generation: heard.append(("final", generation)),
         on_score=lambda _generation, _probability: None,
     )
@@ -146,7 +146,7 @@ async def test_a_session_names_itself_and_its_hot_words_to_the_engine_and_what_w
         audio,
         20.0,
         counts,
-        on_partial=lambda _, words: stable.append(words.stable_text),
+        on_partial=lambda _, words, __: stable.append(words.stable_text),
         on_final=lambda _: None,
         on_score=lambda _generation, _probability: None,
     )
@@ -158,3 +158,11 @@ async def test_a_session_names_itself_and_its_hot_words_to_the_engine_and_what_w
     assert stable == ["", "so it is", ""]
     assert [(options.prompt, options.hotwords) for _, options in calls.made] == [("Terms.", ("Antiphon",))] * 3
     assert calls.owners == ["ses_1"] * 3
+
+
+def test_how_long_a_final_transcript_usually_takes_is_a_guess_until_there_were_some(counts: RecognitionCounts) -> None:
+    assert counts.usual_final_s == FINAL_GUESS_S
+    counts.final_waits_s.extend([0.2] * 95 + [0.7] * 5)
+    assert counts.usual_final_s == 0.7
+    counts.final_waits_s.extend([0.2] * 100)
+    assert counts.usual_final_s == 0.2

@@ -14,7 +14,7 @@ from engines.scheduler import SchedulerStats
 from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorCode
-from schemas.events import SessionClosed, SessionOpened, SpeechStarted, SpeechStopped, TurnEnded
+from schemas.events import SessionClosed, SessionOpened, SpeechStarted, SpeechStopped, TurnEager, TurnEnded
 from schemas.sessions import SessionSettings, SessionState, SpeechStatus, TurnSettings
 from session.clock import FakeClock
 from session.limits import SessionLimits
@@ -145,4 +145,4 @@ async def test_a_final_transcript_begun_too_soon_is_stopped_in_the_engine_and_th
         await session.close("client")
         async with manager.subscribe(session.session_id) as events:
             told = [type(published.event) async for published in events]
-    assert told == [SessionOpened, SpeechStarted, SpeechStopped, TurnEnded, SessionClosed]
+    assert told == [SessionOpened, SpeechStarted, SpeechStopped, TurnEager, TurnEnded, SessionClosed]

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnSettings
+from session.deadline import LAST_DEADLINE_MS
+from session.lexicons import text_cues
 from session.turn import step
 from session.turn_actions import (
     AwaitFinalPosition,
@@ -22,6 +24,7 @@ from session.turn_actions import (
     FlushPlayback,
     PartialAsr,
     ScoreEndOfTurn,
+    SetTimer,
     StartItem,
     TruncateItem,
     TurnAction,
@@ -37,6 +40,7 @@ from session.turn_events import (
     ItemPlayed,
     SayRequested,
     StopRequested,
+    TimerExpired,
     TurnEvent,
     VadFrame,
 )
@@ -46,6 +50,10 @@ SETTINGS = TurnSettings()
 VOICE, SILENCE, BETWEEN = 0.9, 0.05, 0.42
 
 
+def final_ready(generation: int, text: str, language: str = "en") -> FinalReady:
+    return FinalReady(generation, text, language, text_cues(text, language))
+
+
 class Core:
     """A turn core and all its actions."""
 
@@ -53,16 +61,38 @@ class Core:
         self.settings = settings
         self.state = TurnState()
         self.actions: list[TurnAction] = []
+        self.timers: list[SetTimer] = []
 
     def send(self, *events: TurnEvent) -> list[TurnAction]:
+        """The actions, but for timers."""
         before = len(self.actions)
         for event in events:
             self.state, actions = step(self.state, event, self.settings)
-            self.actions.extend(actions)
+            self.actions.extend(action for action in actions if not isinstance(action, SetTimer))
+            self.timers.extend(action for action in actions if isinstance(action, SetTimer))
         return self.actions[before:]
+
+    def expire(self) -> list[TurnAction]:
+        """The timer that was set last is due."""
+        timer = self.timers[-1]
+        return self.send(TimerExpired(timer.timer, timer.generation))
+
+    def final(self, text: str = "", language: str = "en") -> list[TurnAction]:
+        """The final transcript asked for last is there."""
+        return self.send(final_ready(self.state.generation, text, language))
 
     def hear(self, ms: int, probability: float) -> list[TurnAction]:
         return self.send(*[VadFrame(probability)] * -(-samples_of_ms(ms) // VAD_FRAME_SAMPLES))
+
+    def hear_end(self) -> None:
+        """So much silence that the turn is over, with a turn detector that is sure."""
+        self.hear(224, SILENCE)
+        self.send(EndOfTurnScore(self.state.generation, 0.99))
+        self.hear(416, SILENCE)
+
+    @property
+    def commits(self) -> list[CommitTurn]:
+        return [action for action in self.actions if isinstance(action, CommitTurn)]
 
     def take(self, kind: type[TurnAction]) -> list[TurnAction]:
         return [action for action in self.actions if isinstance(action, kind)]
@@ -112,23 +142,28 @@ def test_who_goes_on_after_a_short_silence_voids_the_final_transcript_and_has_no
     core.send(FinalReady(stale))
     assert core.hear(32, VOICE)[0] == CancelFinal()
     core.send(FinalReady(stale))
-    core.hear(1_000, SILENCE)
+    core.hear(1_200, SILENCE)
     assert core.take(CommitTurn) == []
     assert len(core.take(FinalizeAsr)) == 2
-    core.send(FinalReady(core.state.generation))
+    core.final("And so on.")
     assert len(core.take(CommitTurn)) == 1
     assert core.take(TurnResumed) == []
 
 
 def test_a_final_transcript_that_was_ready_before_the_pause_is_the_turns() -> None:
-    core = Core(TurnSettings(min_silence_ms=200))
+    core = Core(TurnSettings(silence_duration_ms=200))
     core.hear(960, VOICE)
     core.hear(96, SILENCE)
-    core.send(FinalReady(core.state.generation))
+    core.final("That was it.")
     core.hear(64, SILENCE)
     assert core.take(CommitTurn) == []
     core.hear(32, SILENCE)
-    assert core.take(CommitTurn) == [CommitTurn(1, 0, samples_of_ms(960), samples_of_ms(1_152))]
+    (commit,) = core.commits
+    assert (commit.text, commit.end_samples, commit.decided_samples) == (
+        "That was it.",
+        samples_of_ms(960),
+        samples_of_ms(1_152),
+    )
     assert len(core.take(FinalizeAsr)) == 1
 
 
@@ -168,36 +203,14 @@ def test_audio_to_recognise_begins_with_the_pre_roll() -> None:
     assert final.start_samples == samples_of_ms(3_200 - SETTINGS.pre_roll_ms)
 
 
-def test_a_complete_turn_is_committed_after_the_minimum_silence() -> None:
-    core = Core()
-    core.hear(960, VOICE)
-    core.hear(224, SILENCE)
-    core.send(EndOfTurnScore(core.state.generation, 0.9), FinalReady(core.state.generation))
-    core.hear(352, SILENCE)
-    assert core.take(CommitTurn) == []
-    core.hear(32, SILENCE)
-    assert core.take(CommitTurn) == [CommitTurn(1, 0, samples_of_ms(960), samples_of_ms(1568))]
-    assert core.state.user is UserState.IDLE
-
-
-def test_a_turn_that_sounds_incomplete_waits_for_the_maximum_silence() -> None:
-    core = Core()
-    core.hear(960, VOICE)
-    core.hear(224, SILENCE)
-    core.send(FinalReady(core.state.generation), EndOfTurnScore(core.state.generation, 0.1))
-    core.hear(1_300, SILENCE)
-    assert core.take(CommitTurn) == []
-    core.hear(100, SILENCE)
-    assert len(core.take(CommitTurn)) == 1
-
-
 def test_the_turn_detector_is_asked_again_as_silence_grows() -> None:
     core = Core()
     core.hear(960, VOICE)
     core.hear(224, SILENCE)
     core.send(EndOfTurnScore(core.state.generation, 0.1))
     core.hear(640, SILENCE)
-    assert len(core.take(ScoreEndOfTurn)) >= 3
+    asked = [action.end_samples for action in core.take(ScoreEndOfTurn) if isinstance(action, ScoreEndOfTurn)]
+    assert [end - start for start, end in itertools.pairwise(asked)] == [samples_of_ms(96)] * 7
 
 
 def test_a_score_of_an_earlier_pause_is_ignored() -> None:
@@ -214,10 +227,11 @@ def test_a_score_of_an_earlier_pause_is_ignored() -> None:
 def test_a_decided_turn_waits_for_its_final_transcript() -> None:
     core = Core()
     core.hear(960, VOICE)
-    core.hear(704, SILENCE)
+    core.hear_end()
     assert core.state.user is UserState.COMMIT
-    (commit,) = core.send(FinalReady(core.state.generation))
-    assert isinstance(commit, CommitTurn)
+    core.hear(64, SILENCE)
+    core.final("Done.")
+    (commit,) = core.commits
     assert commit.decided_samples < core.state.now_samples
 
 
@@ -229,16 +243,16 @@ def test_speech_within_a_pause_resumes_the_same_turn_and_voids_its_final_transcr
     actions = core.hear(96, VOICE)
     assert actions == [CancelFinal(), TurnResumed(1, samples_of_ms(1_280))]
     core.send(FinalReady(stale))
-    core.hear(1_000, SILENCE)
+    core.hear_end()
     assert core.take(CommitTurn) == []
-    core.send(FinalReady(core.state.generation))
+    core.final("All of it.")
     assert len(core.take(CommitTurn)) == 1
 
 
 def test_speech_while_the_final_transcript_is_awaited_resumes_the_same_turn() -> None:
     core = Core()
     core.hear(960, VOICE)
-    core.hear(704, SILENCE)
+    core.hear_end()
     core.hear(96, VOICE)
     assert core.state.user is UserState.USER
     assert core.state.turn == 1
@@ -247,8 +261,9 @@ def test_speech_while_the_final_transcript_is_awaited_resumes_the_same_turn() ->
 def test_a_possible_onset_holds_back_the_commit() -> None:
     core = Core(TurnSettings(onset_ms=320))
     core.hear(960, VOICE)
-    core.hear(576, SILENCE)
-    core.send(FinalReady(core.state.generation))
+    core.hear(224, SILENCE)
+    core.send(EndOfTurnScore(core.state.generation, 0.9))
+    core.final("And so on.")
     core.hear(160, VOICE)
     assert core.take(CommitTurn) == []
     core.hear(32, SILENCE)
@@ -280,9 +295,10 @@ def test_a_turn_at_its_limit_ends_while_the_user_speaks_on_and_their_words_begin
     assert isinstance(commit, CommitTurn)
     assert (commit.turn, commit.decided_samples) == (1, samples_of_ms(3_008))
     assert started == TurnStarted(2, samples_of_ms(3_008))
-    core.hear(704, SILENCE)
-    (commit,) = core.send(FinalReady(core.state.generation))
-    assert commit == CommitTurn(2, samples_of_ms(3_008), samples_of_ms(5_120), samples_of_ms(5_728))
+    core.hear_end()
+    core.final("And more.")
+    commit = core.commits[-1]
+    assert (commit.turn, commit.start_samples, commit.end_samples) == (2, samples_of_ms(3_008), samples_of_ms(5_120))
 
 
 def test_a_turn_at_its_limit_after_which_nothing_is_said_gives_the_floor_to_the_agent() -> None:
@@ -321,47 +337,16 @@ def test_an_item_waits_until_the_user_has_finished() -> None:
     core = Core()
     core.hear(960, VOICE)
     assert core.send(SayRequested("a")) == []
-    core.hear(704, SILENCE)
-    assert core.send(FinalReady(core.state.generation))[-1] == StartItem("a")
-
-
-def test_barge_in_stops_the_agent_in_the_strict_order() -> None:
-    core = Core()
-    core.send(SayRequested("a"), SayRequested("b"))
-    core.hear(320, SILENCE)
-    assert core.hear(224, VOICE) == []
-    assert core.hear(32, VOICE) == [
-        BumpEpoch(),
-        FlushPlayback("a"),
-        CancelSpeech("a"),
-        DropItem("b"),
-        AwaitFinalPosition("a", SETTINGS.final_position_ms),
-        TurnStarted(1, samples_of_ms(320)),
-    ]
-    assert core.send(FinalPosition("a")) == [TruncateItem("a")]
-    assert core.state.agent is AgentState.SILENT
-
-
-def test_a_short_sound_does_not_stop_the_agent() -> None:
-    core = Core()
-    core.send(SayRequested("a"))
-    core.hear(192, VOICE)
-    core.hear(960, SILENCE)
-    assert core.take(BumpEpoch) == []
-
-
-def test_the_agents_echo_below_the_raised_threshold_does_not_stop_it() -> None:
-    core = Core()
-    core.send(SayRequested("a"))
-    assert core.hear(3_200, 0.6) == []
+    core.hear_end()
+    assert core.final("Go on.")[-1] == StartItem("a")
 
 
 def test_without_barge_in_the_agent_goes_on_and_the_users_turn_is_kept() -> None:
     core = Core(TurnSettings(barge_in=False))
     core.send(SayRequested("a"))
     core.hear(960, VOICE)
-    core.hear(704, SILENCE)
-    core.send(FinalReady(core.state.generation))
+    core.hear_end()
+    core.final("Go on.")
     assert len(core.take(CommitTurn)) == 1
     assert core.take(BumpEpoch) == []
     assert core.state.agent is AgentState.SPEAKING
@@ -467,6 +452,6 @@ def test_whatever_happens_one_item_is_spoken_at_a_time_and_each_ends_once(events
 def test_whatever_happens_the_user_side_comes_to_rest_without_the_user(events: list[TurnEvent]) -> None:
     core = Core()
     core.send(*events)
-    core.hear(SETTINGS.max_silence_ms + 500, SILENCE)
+    core.hear(LAST_DEADLINE_MS + 500, SILENCE)
     core.send(FinalReady(core.state.generation))
     assert core.state.user is UserState.IDLE

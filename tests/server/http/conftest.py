@@ -103,7 +103,7 @@ class User:
         return bytes(2 * SESSION_RATE_HZ * ms // 1000)
 
     def turn(self, text: str) -> bytes:
-        return self.speech(text) + self.silence(1_000)
+        return self.speech(text) + self.silence(1_500)
 
 
 @pytest.fixture(scope="session")

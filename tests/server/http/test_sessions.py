@@ -103,6 +103,7 @@ async def test_a_closed_session_can_be_read_but_not_used(client: httpx.AsyncClie
         ("GET", "/events"),
         ("POST", "/audio"),
         ("POST", "/playback"),
+        ("POST", "/input"),
     ],
 )
 async def test_an_unknown_session_is_not_found(
@@ -253,3 +254,20 @@ async def test_a_playback_position_is_taken(client: httpx.AsyncClient, error_of:
     assert (response.status_code, response.content) == (204, b"")
     error_of(await client.post(url, json={"item_id": item_id, "played_ms": -1}), ErrorCode.INVALID_REQUEST)
     error_of(await client.post(url, json={"item_id": item_id}), ErrorCode.INVALID_REQUEST)
+
+
+async def test_commands_about_the_input_are_taken_in_the_order_of_the_audio(
+    client: httpx.AsyncClient, error_of: ErrorOf, user: Any
+) -> None:
+    session_id = await opened(client, turn={"detection": "manual"})
+    url = f"/v1/sessions/{session_id}"
+    with anyio.fail_after(30):
+        for muted in (True, False):
+            response = await client.post(f"{url}/input", json={"type": "mute", "muted": muted})
+            assert (response.status_code, response.content) == (204, b"")
+        await client.post(f"{url}/audio", content=user.turn("Hi."), headers=PCM)
+        await client.post(f"{url}/input", json={"type": "commit"})
+        assert await heard(client, session_id) == "Hi."
+        error_of(await client.post(f"{url}/input", json={"type": "commit"}), ErrorCode.INVALID_REQUEST)
+    error_of(await client.post(f"{url}/input", json={"type": "dtmf", "digit": "x"}), ErrorCode.INVALID_REQUEST)
+    error_of(await client.post(f"{url}/input", json={"type": "close"}), ErrorCode.INVALID_REQUEST)

@@ -136,13 +136,29 @@ async def test_the_user_interrupts_the_agent(live: httpx.AsyncClient, user: Any)
     assert events["say.audio"]["epoch"] < flushed["epoch"]
 
 
+async def test_the_client_ends_the_users_turn_and_passes_keys_on(live: httpx.AsyncClient, user: Any) -> None:
+    async with connected(live, await opened(live, turn={"detection": "manual"})) as client:
+        await client.send(type="clear")
+        await client.send(type="mute", muted=False)
+        await client.socket.send(user.turn("Over and out."))
+        await client.send(type="commit")
+        ended = await client.until("turn.ended")
+        await client.send(type="dtmf", digit="#")
+        assert (await client.until("dtmf"))["digit"] == "#"
+    assert (ended["text"], ended["reason"]) == ("Over and out.", "command")
+
+
 @pytest.mark.parametrize(
     ("sent", "code", "words"),
     [
         ("{", "invalid_json", "not valid JSON"),
         ("[]", "invalid_request", "object"),
         ("{}", "invalid_request", "type"),
-        ('{"type": "sing"}', "invalid_request", "allowed: playback, say, stop_speaking, close"),
+        (
+            '{"type": "sing"}',
+            "invalid_request",
+            "stop_speaking, commit, clear, mute, dtmf, close",
+        ),
         ('{"type": "say", "text": "Hi.", "txet": 1}', "invalid_request", "Did you mean text?"),
         ('{"type": "say", "text": " "}', "empty_text", "nothing to speak"),
         ('{"type": "say", "text": "Hi.", "voice": "nobody"}', "unknown_voice", "fake-alto"),

@@ -1,0 +1,192 @@
+"""What a few words tell about the floor: that somebody wants it, leaves it to the other, has said all, or has not.
+
+The words are data, ``lexicons.toml``, for English, German, Spanish, French and Portuguese. In other languages only
+what goes for all counts (“mhm”, digits, punctuation). Case and punctuation are ignored, save where a text ends.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from importlib import resources
+from typing import Final
+
+from msgspec import Struct, convert
+
+MAX_STOP_WORDS: Final = 4
+"""A longer text that begins with “no” or “wait” is an answer, and is judged like one."""
+MIN_DIGITS: Final = 3
+"""So many digits or letters in a row are being spelled out; fewer are an amount, or an answer."""
+
+_WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*['’]?")
+_TIME: Final = re.compile(r"\b\d{1,2}[:.h]\d{2}\b")
+_YEAR: Final = re.compile(r"(?:1[0-9]|20)\d\d")
+_TRAILS_OFF: Final = re.compile(r"(?:\.\.\.|[…,;:–—-])[\s\"'”»]*$")
+_ASKS: Final = re.compile(r"[?!？！][\s\"'”»]*$")
+_ENDS: Final = re.compile(r"[.。?!？！][\s\"'”»]*$")
+
+
+class _Words(Struct, frozen=True, forbid_unknown_fields=True):
+    stops: tuple[str, ...] = ()
+    backchannels: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()
+    fillers: tuple[str, ...] = ()
+    open_words: tuple[str, ...] = ()
+    digits: tuple[str, ...] = ()
+
+
+_Phrases = frozenset[tuple[str, ...]]
+
+
+class _Lexicon(Struct, frozen=True):
+    stops: _Phrases
+    backchannels: _Phrases
+    complete: _Phrases
+    fillers: _Phrases
+    open_words: _Phrases
+    digits: frozenset[str]
+
+
+class TextCues(Struct, frozen=True):
+    """What a text tells about the floor."""
+
+    words: int = 0
+    content_words: int = 0
+    """Words that are part neither of a backchannel nor of a filler."""
+    complete: bool = False
+    """All of it is a greeting, a yes or no, or another short answer that needs nothing more."""
+    sentence: bool = False
+    """It ends as a sentence does."""
+    trailing_open: bool = False
+    """It ends in a filler, a conjunction or another word after which more must come."""
+    spelled: bool = False
+    """It ends in a row of digits or letters: a number, a code, a name that is spelled."""
+    backchannel: bool = False
+    """All of it is listening aloud: “mhm”, “right, I see”."""
+    stop: bool = False
+    """It asks the other to stop: “wait”, “no no”, “hold on a second”."""
+
+
+def text_cues(text: str, language: str | None) -> TextCues:
+    """The cues of a text in a language (ISO 639-1)."""
+    words = _words(text)
+    lexicon = _lexicon(language)
+    return TextCues(
+        words=len(words),
+        content_words=_uncovered(words, lexicon.backchannels | lexicon.fillers),
+        complete=is_complete(text, language),
+        sentence=bool(_ENDS.search(text)) and not text.rstrip().endswith("..."),
+        trailing_open=trailing_open(text, language),
+        spelled=is_digits_or_spelling(text, language),
+        backchannel=is_backchannel(text, language),
+        stop=is_stop(text, language),
+    )
+
+
+def is_backchannel(text: str, language: str | None) -> bool:
+    """Whether all of a text is listening aloud: “mhm”, “yeah, right”."""
+    words = _words(text)
+    return bool(words) and not _uncovered(words, _lexicon(language).backchannels)
+
+
+def is_stop(text: str, language: str | None) -> bool:
+    """Whether a text asks the other to stop: it is short and begins with a stop-word, after fillers perhaps."""
+    words = _words(text)
+    lexicon = _lexicon(language)
+    while words and (length := _prefix(words, lexicon.fillers | _ALL.backchannels)):
+        words = words[length:]
+    if not _uncovered(words, lexicon.backchannels):  # “no problem”
+        return False
+    length = _prefix(words, lexicon.stops)
+    return bool(length) and len(words) <= max(MAX_STOP_WORDS, length)
+
+
+def is_complete(text: str, language: str | None) -> bool:
+    """Whether a text is made of short answers and greetings alone, and needs nothing more."""
+    words = _words(text)
+    return bool(words) and not _uncovered(words, _lexicon(language).complete) and not _TRAILS_OFF.search(text)
+
+
+def trailing_open(text: str, language: str | None) -> bool:
+    """Whether more must come: the text ends in a filler, a conjunction or the like, or trails off.
+
+    A question may end in such a word: “What is it for?”
+    """
+    words = _words(text)
+    if not words or _ASKS.search(text):
+        return False
+    if _TRAILS_OFF.search(text):
+        return True
+    lexicon = _lexicon(language)
+    return not is_complete(text, language) and bool(_suffix(words, lexicon.fillers | lexicon.open_words))
+
+
+def is_digits_or_spelling(text: str, language: str | None) -> bool:
+    """Whether a text ends in a row of digits or letters, which are said in groups with pauses between.
+
+    A time or a year alone is none.
+    """
+    digits = _lexicon(language).digits
+    spelled, tokens, last = 0, 0, ""
+    for word in reversed(_words(_TIME.sub(" : ", text))):
+        if not (word in digits or word.isdecimal() or (len(word) == 1 and word.isalpha())):
+            break
+        spelled += len(word) if word.isdecimal() else 1
+        tokens, last = tokens + 1, word
+    return spelled >= MIN_DIGITS and not (tokens == 1 and _YEAR.fullmatch(last))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(unicodedata.normalize("NFC", text).casefold().replace("’", "'")))
+
+
+def _uncovered(words: tuple[str, ...], phrases: _Phrases) -> int:
+    """How many words are part of no phrase, reading from the left, the longest phrase first."""
+    uncovered = 0
+    while words:
+        length = _prefix(words, phrases)
+        uncovered += not length
+        words = words[length or 1 :]
+    return uncovered
+
+
+def _prefix(words: tuple[str, ...], phrases: _Phrases) -> int:
+    """Length of the longest phrase a text begins with, in words; 0 if there is none."""
+    return next((length for length in range(min(len(words), _LONGEST), 0, -1) if words[:length] in phrases), 0)
+
+
+def _suffix(words: tuple[str, ...], phrases: _Phrases) -> int:
+    return next((length for length in range(min(len(words), _LONGEST), 0, -1) if words[-length:] in phrases), 0)
+
+
+def _lexicon(language: str | None) -> _Lexicon:
+    return _LEXICONS.get((language or "").partition("-")[0].casefold(), _ALL)
+
+
+def _phrases(*texts: str) -> _Phrases:
+    return frozenset(_words(text) for text in texts)
+
+
+def _compiled(words: _Words, everywhere: _Words) -> _Lexicon:
+    return _Lexicon(
+        stops=_phrases(*words.stops, *everywhere.stops),
+        backchannels=_phrases(*words.backchannels, *everywhere.backchannels),
+        complete=_phrases(*words.complete, *everywhere.complete),
+        fillers=_phrases(*words.fillers, *everywhere.fillers),
+        open_words=_phrases(*words.open_words, *everywhere.open_words),
+        digits=frozenset(words.digits),
+    )
+
+
+_TABLES: Final = convert(
+    tomllib.loads(resources.files("session").joinpath("lexicons.toml").read_text("utf-8")), dict[str, _Words]
+)
+_ALL: Final = _compiled(_TABLES["all"], _TABLES["all"])
+_LEXICONS: Final = {code: _compiled(words, _TABLES["all"]) for code, words in _TABLES.items() if code != "all"}
+_LONGEST: Final = max(
+    len(phrase)
+    for lexicon in _LEXICONS.values()
+    for phrases in (lexicon.stops, lexicon.backchannels, lexicon.complete, lexicon.fillers, lexicon.open_words)
+    for phrase in phrases
+)

@@ -1,0 +1,104 @@
+"""How much silence ends a turn."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.sessions import TurnProfile, TurnSettings
+from session.deadline import PAUSE_MAX_MS, PAUSE_MIN_MS, deadline_ms, floor_ms
+from session.lexicons import text_cues
+from session.turn import step
+from session.turn_actions import CommitReason, CommitTurn, FinalizeAsr, ScoreEndOfTurn
+from session.turn_events import EndOfTurnScore, FinalReady, TurnEvent, VadFrame
+from session.turn_state import TurnState, ms_of_samples
+
+SETTINGS = TurnSettings()
+
+
+def silence_ms(
+    text: str,
+    score: float | None,
+    settings: TurnSettings = SETTINGS,
+    *,
+    language: str = "en",
+    may_ask: bool = True,
+) -> int:
+    """How much silence ends a turn with this text, if models answer at once, the turn detector always the same."""
+    state = TurnState()
+    waiting: list[TurnEvent] = [*[VadFrame(0.9)] * 30, *[VadFrame(0.05)] * 200]
+    while waiting:
+        state, actions = step(state, waiting.pop(0), settings)
+        for action in actions:
+            match action:
+                case FinalizeAsr():
+                    waiting.insert(0, FinalReady(action.generation, text, language, text_cues(text, language)))
+                case ScoreEndOfTurn():
+                    assert may_ask
+                    waiting.insert(0, EndOfTurnScore(action.generation, score))
+                case CommitTurn():
+                    assert action.reason is CommitReason.SILENCE
+                    return ms_of_samples(action.decided_samples - action.end_samples)
+                case _:
+                    pass
+    raise AssertionError
+
+
+def test_a_turn_that_is_surely_over_ends_after_three_tenths_of_a_second() -> None:
+    assert silence_ms("I would like to fly to Berlin.", 0.99) == 288
+
+
+def test_a_turn_that_is_surely_not_over_may_pause_for_two_seconds() -> None:
+    assert 2_000 <= silence_ms("I would like to fly to the", 0.02) <= 2_500
+
+
+def test_the_same_silence_ends_a_sentence_sooner_than_half_of_one() -> None:
+    assert silence_ms("I would like to fly to Berlin.", 0.4) < silence_ms("I would like to fly to the.", 0.4)
+
+
+def test_short_answers_end_by_six_tenths_of_a_second_though_the_turn_detector_takes_them_for_unfinished() -> None:
+    for text, language in (("Hello.", "en"), ("Ja, bitte.", "de"), ("Sí.", "es"), ("Non merci.", "fr"), ("Oi!", "pt")):
+        assert silence_ms(text, 0.02, language=language) <= 608
+
+
+def test_the_language_heard_chooses_the_lexicon() -> None:
+    text = "Ich hätte gerne eine"
+    assert silence_ms(text, 0.5, language="de") > silence_ms(text, 0.5, language="en")
+
+
+def test_digits_are_waited_for_however_much_each_group_sounds_like_an_end() -> None:
+    assert silence_ms("My number is five five five.", 0.99) >= 1_488
+    assert silence_ms("My number is five five five.", 0.99, TurnSettings(profile=TurnProfile.FAST)) >= 1_488
+
+
+def test_profiles_wait_shorter_and_longer() -> None:
+    waits = [
+        silence_ms("I would like to fly to Berlin.", 0.99, TurnSettings(profile=profile))
+        for profile in (TurnProfile.FAST, TurnProfile.BALANCED, TurnProfile.PATIENT, TurnProfile.DICTATION)
+    ]
+    assert waits == sorted(waits)
+    assert waits[0] <= 224
+    assert waits[-1] >= 1_488
+
+
+def test_a_silence_that_was_set_decides_alone_and_asks_nobody() -> None:
+    settings = TurnSettings(silence_duration_ms=800)
+    assert silence_ms("I would like to fly to the", 0.02, settings, may_ask=False) == 800
+
+
+def test_without_a_turn_detector_the_words_decide() -> None:
+    assert silence_ms("I would like to fly to Berlin.", None) < silence_ms("I would like to fly to the", None)
+
+
+@given(
+    st.floats(0, 1),
+    st.sampled_from(list(TurnProfile)),
+    st.floats(PAUSE_MIN_MS, PAUSE_MAX_MS),
+    st.sampled_from([None, "", "hello", "and the", "five five five"]),
+)
+def test_no_deadline_is_before_the_floor_or_after_four_seconds(
+    probability: float, profile: TurnProfile, pause_ms: float, text: str | None
+) -> None:
+    settings = TurnSettings(profile=profile)
+    cues = None if text is None else text_cues(text, "en")
+    assert floor_ms(settings) <= deadline_ms(probability, cues, pause_ms, settings) <= 4_000
