@@ -26,6 +26,7 @@ from session.lexicons import text_cues
 from session.turn import step
 from session.turn_actions import (
     AwaitFinalPosition,
+    CancelSpeculation,
     CancelSpeech,
     CommitTurn,
     DropItem,
@@ -39,6 +40,7 @@ from session.turn_actions import (
     ResumeItem,
     ScoreEndOfTurn,
     SetTimer,
+    SpeculateTurn,
     StartItem,
     TruncateItem,
     TurnAction,
@@ -213,14 +215,20 @@ class _Conversation:
         for action in actions:
             self._perform(action)
 
-    def _perform(self, action: TurnAction) -> None:  # noqa: C901, PLR0912  one case an action
+    def _perform(self, action: TurnAction) -> None:  # noqa: C901, PLR0912, PLR0915  one case an action
         match action:
             case TurnStarted():
                 self._tell(WireEvent(type="speech.started", turn=action.turn))
             case TurnPaused():
                 self._tell(WireEvent(type="speech.stopped", turn=action.turn))
-            case TurnResumed() | ReopenTurn():
+            case TurnResumed():
                 self._tell(WireEvent(type="speech.resumed", turn=action.turn))
+            case ReopenTurn():
+                self._tell(WireEvent(type="turn.reopened", turn=action.turn))
+            case SpeculateTurn():
+                self._tell(WireEvent(type="turn.eager", turn=action.turn, text=action.text))
+            case CancelSpeculation():
+                self._tell(WireEvent(type="turn.resumed", turn=action.turn))
             case FinalizeAsr():
                 text = self._words(self._now)
                 final = FinalReady(action.generation, text, self._language, text_cues(text, self._language))
@@ -238,7 +246,9 @@ class _Conversation:
                 self._after(self._odds.score_ms, lambda: self._dispatch(EndOfTurnScore(action.generation, score)))
             case CommitTurn():
                 begun, ended = (_ms(at) for at in (action.start_samples, action.end_samples))
-                self._tell(WireEvent(type="turn.ended", turn=action.turn, started_ms=begun, ended_ms=ended))
+                self._tell(
+                    WireEvent(type="turn.ended", turn=action.turn, text=action.text, started_ms=begun, ended_ms=ended)
+                )
             case StartItem():
                 item = self._items[action.item_id]
                 self._after(self._odds.first_audio_ms, lambda: self._go_live(item))
@@ -343,7 +353,7 @@ class _Conversation:
         match event.type:
             case "turn.ended":
                 self._play.turn_ended(self._now)
-            case "speech.started" | "speech.resumed":
+            case "speech.started" | "speech.resumed" | "turn.reopened":
                 self._play.user_goes_on()
             case "say.ended":
                 self._play.item_ended(event.item_id, self._now)

@@ -20,8 +20,8 @@ BEFORE_S: Final = 0.6
 """Silence before a turn: the pre-roll and a little."""
 AFTER_S: Final = 3.5
 """Silence after it: the longest that a policy waits, and a little."""
-VOICES_A_LINE: Final = 2
-"""Each line is said by so many voices, other ones from line to line."""
+VOICES_A_LINE: Final = 1
+"""Each line is said by so many voices, other ones from line to line: more take longer, and have the same texts."""
 
 
 class TurnClip(Struct, frozen=True, eq=False):

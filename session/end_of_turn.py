@@ -1,6 +1,6 @@
 """How likely the user is done: what the turn detector hears, what the words say, and how long silence has lasted.
 
-A logistic model of five features, ``p = σ(bias + w · features)``. Its weights are data with a version, fitted to the
+A logistic model of seven features, ``p = σ(bias + w · features)``. Its weights are data with a version, fitted to the
 calibration split of the dialogue simulator: ``end_of_turn_weights.json``.
 """
 
@@ -17,6 +17,8 @@ from session.lexicons import TextCues
 MAX_LOGIT: Final = 5.0
 """The turn detector is at times very sure and wrong: beyond 0.7 % and 99.3 % it has no more to say."""
 MAX_SILENCE_S: Final = 3.0
+MAX_WORDS: Final = 20
+"""Longer turns are no likelier to be over."""
 _SENTENCE: Final = 0.5
 """A recogniser ends most texts with a full stop: that is half of what a whole answer is worth."""
 
@@ -34,6 +36,10 @@ class EndOfTurnFeatures(Struct, frozen=True):
     """Since the last voiced audio, at most :data:`MAX_SILENCE_S`."""
     stability: float
     """Share of the words that will not change any more, 0 to 1; 0 without words."""
+    question: float
+    """1 if the text ends as a question does."""
+    length: float
+    """Natural logarithm of 1 + the words so far, of :data:`MAX_WORDS` at most: a turn is held early, and ends late."""
 
 
 class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +54,8 @@ class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     trailing_open: float
     silence_s: float
     stability: float
+    question: float
+    length: float
 
 
 WEIGHTS: Final = json.decode(
@@ -74,6 +82,8 @@ def end_of_turn_features(
         trailing_open=float(cues is not None and cues.trailing_open),
         silence_s=min(silence_ms / 1000, MAX_SILENCE_S),
         stability=stability if known else 0.0,
+        question=float(cues is not None and cues.question),
+        length=math.log1p(min(cues.words, MAX_WORDS)) if cues is not None else 0.0,
     )
 
 
@@ -86,6 +96,8 @@ def probability(features: EndOfTurnFeatures, weights: EndOfTurnWeights) -> float
         + weights.trailing_open * features.trailing_open
         + weights.silence_s * features.silence_s
         + weights.stability * features.stability
+        + weights.question * features.question
+        + weights.length * features.length
     )
     return 1 / (1 + math.exp(-score))
 

@@ -24,6 +24,7 @@ _TIME: Final = re.compile(r"\b\d{1,2}[:.h]\d{2}\b")
 _YEAR: Final = re.compile(r"(?:1[0-9]|20)\d\d")
 _TRAILS_OFF: Final = re.compile(r"(?:\.\.\.|[…,;:–—-])[\s\"'”»]*$")
 _ASKS: Final = re.compile(r"[?!？！][\s\"'”»]*$")
+_QUESTION: Final = re.compile(r"[?？][\s\"'”»]*$")
 _ENDS: Final = re.compile(r"[.。?!？！][\s\"'”»]*$")
 
 
@@ -58,6 +59,8 @@ class TextCues(Struct, frozen=True):
     """All of it is a greeting, a yes or no, or another short answer that needs nothing more."""
     sentence: bool = False
     """It ends as a sentence does."""
+    question: bool = False
+    """It ends as a question does."""
     trailing_open: bool = False
     """It ends in a filler, a conjunction or another word after which more must come."""
     spelled: bool = False
@@ -77,6 +80,7 @@ def text_cues(text: str, language: str | None) -> TextCues:
         content_words=_uncovered(words, lexicon.backchannels | lexicon.fillers),
         complete=is_complete(text, language),
         sentence=bool(_ENDS.search(text)) and not text.rstrip().endswith("..."),
+        question=bool(_QUESTION.search(text)),
         trailing_open=trailing_open(text, language),
         spelled=is_digits_or_spelling(text, language),
         backchannel=is_backchannel(text, language),

@@ -113,7 +113,7 @@ async def _at_home(
     languages = wish.languages or None
     async with speech_engines.engine_host(settings) as host:
         renderer, ears = Renderer(HostVoices(host, USER_MODEL), cache), HostEars(host)
-        turns = plan(wish.split, voices_a_line=1 if wish.quick else 2, languages=languages)
+        turns = plan(wish.split, languages=languages)
         turns = turns[:_QUICK_TURNS] if wish.quick else turns
         with track("Speaking the users' turns", len(turns)) as advance:
             clips = await turn_clips(

@@ -1,0 +1,63 @@
+from evals.pauses import Pause, Score
+from schemas.audio import SESSION_RATE_HZ
+from server.evaluation.policy import features_of, our_policy, stability
+
+SCORED_MS = (200, 300, 400, 500, 600, 800, 1_000, 1_500, 2_000, 2_700)
+
+
+def pause(text: str, score: float, earlier_text: str | None = None) -> Pause:
+    return Pause(
+        clip="a",
+        language="en",
+        channel="clean",
+        is_end=True,
+        turn_samples=0,
+        start_samples=SESSION_RATE_HZ,
+        resume_samples=5 * SESSION_RATE_HZ,
+        speech_end_samples=SESSION_RATE_HZ,
+        scores=tuple(Score(ms, score) for ms in SCORED_MS),
+        text=text,
+        earlier_text=text if earlier_text is None else earlier_text,
+    )
+
+
+def test_a_turn_that_sounds_and_reads_complete_ends_sooner_than_one_that_trails_off() -> None:
+    fire = our_policy().profiles["balanced"]
+    assert fire(pause("Yes, please.", 0.98)) < fire(pause("I would like a table for", 0.05))
+
+
+def test_the_probability_grows_with_silence() -> None:
+    likely = [score for _, score in our_policy().scores(pause("I would like a table.", 0.5))]
+    assert likely == sorted(likely)
+    assert 0 < likely[0] < likely[-1] < 1
+
+
+def test_a_patient_session_waits_longer_than_a_fast_one() -> None:
+    profiles = our_policy().profiles
+    one = pause("I would like a table.", 0.5)
+    assert profiles["fast"](one) < profiles["balanced"](one) < profiles["patient"](one)
+
+
+def test_words_that_changed_since_the_silence_began_are_not_stable() -> None:
+    assert stability(pause("one two three", 0.5, "one two four")) == 2 / 3
+    assert stability(pause("one", 0.5, "")) == 1.0
+
+
+def test_a_question_and_a_long_turn_are_told() -> None:
+    question, statement = (features_of(one, one.scores[0]) for one in (pause("Is it?", 0.5), pause("It is so.", 0.5)))
+    assert (question.question, statement.question) == (1.0, 0.0)
+    assert statement.length > question.length
+
+
+def test_a_pause_that_was_too_short_to_be_scored_ends_no_turn_in_it() -> None:
+    unheard = Pause(
+        clip="a",
+        language="en",
+        channel="clean",
+        is_end=False,
+        turn_samples=0,
+        start_samples=0,
+        resume_samples=0,
+        speech_end_samples=0,
+    )
+    assert our_policy().profiles["balanced"](unheard) > unheard.silence_ms
