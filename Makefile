@@ -7,10 +7,10 @@ PYTHON ?=
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models demo serve test test-coqui test-clients lint format types bench docs lock clean
+.PHONY: help setup setup-dev models demo serve test test-coqui test-clients test-conformance lint format types bench docs lock clean
 
 help: ## List every habit
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36mmake %-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A candidate is run, not just found: a shim on the PATH may stand for a Python that is not there.
 $(BIN)/python:
@@ -64,6 +64,9 @@ test-coqui: setup-dev ## The tests of the extra `coqui`, in an environment of it
 test-clients: setup-dev ## OpenAI's Node client, Pipecat and LiveKit against a running server
 	@$(BIN)/antiphon models pull --default
 	@scripts/test_clients.sh
+
+test-conformance: setup-dev ## The conformance suite of the Model Context Protocol, and its Inspector (needs npm packages, 110 MB)
+	@scripts/test_conformance.sh
 
 lint: setup-dev ## ruff and the import contracts
 	@$(BIN)/ruff check .

@@ -53,6 +53,8 @@ class FakeBehaviour:
         """Set by every call."""
         self.cancelled_s: list[float] = []
         """When calls noticed that they were cancelled, by ``time.monotonic()``."""
+        self.cancelled = threading.Event()
+        """Set when one did."""
         self._sleep = sleep
         self._may_go_on = threading.Event()
         self._may_go_on.set()
@@ -79,6 +81,7 @@ class FakeBehaviour:
             self._spend(audio_s, cancellation)
         except SpeechError:
             self.cancelled_s.append(time.monotonic())
+            self.cancelled.set()
             raise
 
     def _spend(self, audio_s: float, cancellation: Cancellation | None) -> None:

@@ -61,6 +61,7 @@ class ErrorCode(StrEnum):
     SESSION_BUSY = "session_busy"
     TOO_MANY_SESSIONS = "too_many_sessions"
     EVENTS_EXPIRED = "events_expired"
+    AUDIO_EXPIRED = "audio_expired"
     SLOW_CONSUMER = "slow_consumer"
     # The server
     OVERLOADED = "overloaded"
@@ -120,6 +121,7 @@ ERRORS: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.SESSION_BUSY: ErrorSpec(409, retryable=True),
     ErrorCode.TOO_MANY_SESSIONS: ErrorSpec(503, retryable=True),
     ErrorCode.EVENTS_EXPIRED: ErrorSpec(410),
+    ErrorCode.AUDIO_EXPIRED: ErrorSpec(410),
     ErrorCode.SLOW_CONSUMER: ErrorSpec(409, retryable=True),
     ErrorCode.OVERLOADED: ErrorSpec(503, retryable=True),
     ErrorCode.DEADLINE_EXCEEDED: ErrorSpec(504, retryable=True),

@@ -278,6 +278,21 @@ class AudioByUrl(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where to fetch it: http or https."""
 
 
+class LatencyOfTurn(Struct, frozen=True, kw_only=True):
+    """One turn's account."""
+
+    turn: int
+    latency: TurnLatency
+
+
+class LatencyLedger(Struct, frozen=True, kw_only=True):
+    """How long the agent took to answer, turn by turn, and where the time went."""
+
+    session_id: str
+    turns: tuple[LatencyOfTurn, ...]
+    """Those that have an account, in order."""
+
+
 class AudioAccepted(Struct, frozen=True, kw_only=True):
     """Audio was taken into a session."""
 

@@ -102,6 +102,9 @@ class DetectLanguageOutput(_Output, frozen=True, kw_only=True):
     candidates: Annotated[tuple[LanguageGuess, ...], Meta(description="Most probable first.")]
 
 
+AudioAs = Literal["base64", "link"]
+
+
 class SynthesizeInput(SpeechOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments of ``synthesize``."""
 
@@ -122,14 +125,29 @@ class SynthesizeInput(SpeechOptions, frozen=True, kw_only=True, forbid_unknown_f
         Annotated[int, Meta(ge=8_000, le=48_000)] | None,
         Meta(description="Of the audio returned; the voice's own rate when left out."),
     ] = None
+    audio_as: Annotated[
+        AudioAs | None,
+        Meta(
+            description="base64 puts the audio into the result; link gives an audio_id instead, under which it can be "
+            "fetched for ten minutes. Left out: link over MCP, base64 elsewhere."
+        ),
+    ] = None
 
 
 class SynthesizeOutput(_Output, frozen=True, kw_only=True):
     """Result of ``synthesize``."""
 
     audio: Annotated[
-        str, Meta(description="Base64 of the audio file.", extra_json_schema={"contentEncoding": "base64"})
-    ]
+        str | None,
+        Meta(
+            description="Base64 of the audio file; null if it is linked, or beside this as content of its own (MCP).",
+            extra_json_schema={"contentEncoding": "base64"},
+        ),
+    ] = None
+    audio_id: Annotated[
+        str | None,
+        Meta(description="Of linked audio: GET /v1/audio/{audio_id}, or the MCP resource antiphon://audio/{audio_id}."),
+    ] = None
     format: AudioFormat
     content_type: Annotated[str, Meta(description="MIME type of the audio file.")]
     sample_rate_hz: Annotated[int, Meta(description="Rate that was encoded; codecs without it use the next higher.")]
@@ -326,9 +344,11 @@ class ToolProgress(_ToolEvent, frozen=True, kw_only=True, tag="progress"):
     """How far the tool has come."""
 
     done_s: float
-    """Seconds of audio that are finished."""
+    """Seconds of audio that are finished; of listen and say, seconds since they were called."""
     total_s: float | None = None
     """Of so many, if that is known."""
+    message: str | None = None
+    """What happens just now, for a person."""
 
 
 class ToolSegment(_ToolEvent, frozen=True, kw_only=True, tag="segment"):

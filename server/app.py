@@ -30,6 +30,7 @@ from server.auth.quotas import QuotaLedger
 from server.callers import Callers
 from server.errors import handle_error
 from server.http import (
+    audio,
     documents,
     events,
     health,
@@ -49,6 +50,8 @@ from server.http.hosts import HostPolicy
 from server.http.idempotency import Idempotency
 from server.http.intake import BodyMemory
 from server.http.openapi import StructReferences
+from server.mcp.endpoint import mcp_manager, mcp_route
+from server.mcp.server import mcp_server
 from server.metrics import Metrics
 from server.sessions import session_manager, session_store
 from server.settings import Settings
@@ -62,6 +65,7 @@ ROUTES: Final = (
     *speech.ROUTES,
     *voices.ROUTES,
     *tools.ROUTES,
+    *audio.ROUTES,
     *sessions.ROUTES,
     *events.ROUTES,
     *stream.ROUTES,
@@ -127,6 +131,8 @@ def create_app(
 
     quotas = QuotaLedger()
     callers = Callers(settings, host=host, decoder=decoder, fetcher=fetcher, manager=manager, quotas=quotas)
+    mcp = mcp_server(callers)
+    mcp_http = mcp_manager(mcp, max_body_bytes=settings.limits.max_body_bytes)
 
     def own_host(scope: Scope) -> EngineHost:
         return callers.host(principal_of(scope))
@@ -137,7 +143,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         posting = webhooks.running(drain_s=settings.server.drain_s)
-        async with host, decoder, aclosing(store), posting, manager, anyio.create_task_group() as tasks:
+        async with host, decoder, aclosing(store), posting, manager, mcp_http.run(), anyio.create_task_group() as tasks:
             tasks.start_soon(metrics.loop_lag.watch)
             tasks.start_soon(access.watch)
             if warmup.enabled:
@@ -146,7 +152,7 @@ def create_app(
             tasks.cancel_scope.cancel()
 
     app = Litestar(
-        route_handlers=ROUTES,
+        route_handlers=(*ROUTES, mcp_route(mcp_http)),
         lifespan=[lifespan],
         dependencies={
             "settings": _given(settings),
@@ -165,7 +171,7 @@ def create_app(
         request_max_body_size=settings.limits.max_body_bytes,
         openapi_config=_openapi(),
         logging_config=None,
-        state=State({"sessions": manager}),
+        state=State({"sessions": manager, "mcp": mcp}),
         plugins=[StructReferences(), *telemetry.plugins(settings.telemetry, manager)],
     )
     app.asgi_handler = FrontDoor(

@@ -13,11 +13,12 @@ from engines.codec.decoder import Decoder
 from engines.host import EngineHost
 from engines.public_http import Fetcher
 from schemas.principal import Principal
-from schemas.tools import ToolEvent
+from schemas.tools import AudioAs, ToolEvent
 from server.auth.quotas import QuotaLedger
 from server.settings import Settings
 from session.manager import SessionManager
 from session.own_sessions import OwnSessions
+from tools.audio_shelf import AudioShelf
 from tools.tool import ToolContext, ToolLimits, ignore_event
 
 
@@ -48,6 +49,7 @@ class Callers:
         self._fetcher = fetcher
         self._manager = manager
         self._quotas = quotas
+        self.shelf = AudioShelf()
         self._limits = ToolLimits(
             max_text_chars=settings.limits.max_text_chars, engine_timeout_s=settings.limits.request_timeout_s
         )
@@ -62,19 +64,26 @@ class Callers:
         return OwnSessions(self._manager, principal, self._quotas.audio(principal))
 
     def tool_context(
-        self, principal: Principal, emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event
+        self,
+        principal: Principal,
+        emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event,
+        *,
+        audio_as: AudioAs = "base64",
     ) -> ToolContext:
         """For one call of a tool.
 
         Args:
             principal: Who calls.
             emit: Takes what is ready before the result is.
+            audio_as: How audio is returned if the caller does not say.
         """
         return ToolContext(
             host=self.host(principal),
             decoder=self._decoder,
             fetcher=self._fetcher,
             sessions=self.sessions(principal),
+            shelf=self.shelf,
+            audio_as=audio_as,
             limits=self._limits,
             emit=emit,
         )

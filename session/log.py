@@ -6,13 +6,13 @@ the last number it saw is exact.
 Followers pull: each has a position, reads the tail that is kept in memory, and falls back to the store when it is
 far behind. So a slow one costs the others nothing, and none needs a queue of its own.
 
-The agent's audio is not stored. It stays in memory, newest :data:`AUDIO_KEPT_BYTES` first, beside its ``say.audio``
-events; a follower that comes later gets the event without the audio.
+The agent's audio is not stored. It stays in memory for a while (:mod:`session.agent_audio`); a follower that comes
+later gets the ``say.audio`` event without the audio.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
@@ -21,7 +21,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.errors import ErrorCode, SpeechError
-from schemas.events import SayEnded, ServerEvent, SessionClosed
+from schemas.events import SayAudio, SayEnded, ServerEvent, SessionClosed
+from session.agent_audio import AgentAudio
 from session.stores.base import EventStore
 
 TAIL_EVENTS: Final = 512
@@ -29,8 +30,6 @@ TAIL_EVENTS: Final = 512
 UNWRITTEN_EVENTS_MAX: Final = 4_096
 READ_EVENTS: Final = 256
 WRITE_DEADLINE_S: Final = 10.0
-AUDIO_KEPT_BYTES: Final = 4 * 1024 * 1024
-"""80 s of audio at 24 kHz."""
 
 
 OnEvents = Callable[[str, Sequence[ServerEvent]], None]
@@ -58,8 +57,8 @@ class EventLog:
         self._on_events = on_events
         self._tail: deque[ServerEvent] = deque(maxlen=TAIL_EVENTS)
         self._unwritten: list[ServerEvent] = []
-        self._audio: OrderedDict[int, bytes] = OrderedDict()
-        self._audio_bytes = 0
+        self.audio = AgentAudio()
+        """Of what the agent says."""
         self._last_seq = 0
         self._written_seq = 0
         self._published = anyio.Event()
@@ -86,16 +85,9 @@ class EventLog:
         self._last_seq += 1
         self._unwritten.append(replace(event, seq=self._last_seq, at_ms=at_ms))
         self._closed = isinstance(event, SessionClosed)
-        if pcm is not None:
-            self._keep_audio(self._last_seq, pcm)
+        if pcm is not None and isinstance(event, SayAudio):
+            self.audio.keep(self._last_seq, event, pcm)
         self._wakeup.set()
-
-    def _keep_audio(self, seq: int, pcm: bytes) -> None:
-        self._audio[seq] = pcm
-        self._audio_bytes += len(pcm)
-        while self._audio_bytes > AUDIO_KEPT_BYTES and len(self._audio) > 1:
-            _, oldest = self._audio.popitem(last=False)
-            self._audio_bytes -= len(oldest)
 
     async def write(self) -> None:
         """Write what is published, many events a transaction when they come fast, until ``session.closed``."""
@@ -151,7 +143,7 @@ class EventLog:
                 continue
             for event in await self._after(position):
                 position = event.seq
-                yield Published(event, self._audio.get(event.seq))
+                yield Published(event, self.audio.piece(event.seq))
                 if isinstance(event, SessionClosed):
                     return
 

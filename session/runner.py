@@ -361,6 +361,16 @@ class Session:
         if self._close_reason is None:
             self._dispatch(StopRequested(item_id))
 
+    def agent_audio(self, item_id: str, start_ms: int = 0, end_ms: int | None = None) -> bytes:
+        """What the agent said of an item by now, or a part of it: 16-bit mono PCM at ``settings.output_rate_hz``.
+
+        Raises:
+            SpeechError: ``not_found`` for an item the session does not have; ``audio_expired`` if it is no longer kept.
+        """
+        if self._history.agent_turn(item_id) is None:
+            raise SpeechError(ErrorCode.NOT_FOUND, f"This session has no item {item_id[:64]!r}.", param="item_id")
+        return self.log.audio.of_item(item_id, self.settings.output_rate_hz, start_ms, end_ms)
+
     async def playback(self, item_id: str, played_ms: int, *, final: bool = False) -> None:
         """The client's playback position of an item; ``final`` if it will not change any more."""
         self._touch()

@@ -8,13 +8,15 @@ from schemas import examples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.principal import Scope
 from schemas.tools import ListenInput, ListenOutput, ToolAnnotations
+from tools.progress import told_meanwhile
 from tools.tool import Tool, ToolContext
 
 
 async def _listen(context: ToolContext, arguments: ListenInput) -> ListenOutput:
     session = await context.sessions.find(arguments.session_id)
     try:
-        turn = await session.listen(arguments.timeout_s, arguments.after_turn, eager=arguments.eager)
+        async with told_meanwhile(context, session, arguments.timeout_s):
+            turn = await session.listen(arguments.timeout_s, arguments.after_turn, eager=arguments.eager)
     except SpeechError as error:
         if error.code is not ErrorCode.SESSION_CLOSED:
             raise

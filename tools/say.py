@@ -12,29 +12,31 @@ from schemas.principal import Scope
 from schemas.sessions import SpeechStatus, UserTurn
 from schemas.tools import SayInput, SayOutput, ToolAnnotations
 from session.runner import Session
+from tools.progress import told_meanwhile
 from tools.tool import Tool, ToolContext
 
 
 async def _say(context: ToolContext, arguments: SayInput) -> SayOutput:
     session = await context.sessions.find(arguments.session_id)
-    item_id = await session.say(
-        arguments.text,
-        voice=arguments.voice,
-        append_to=arguments.append_to,
-        more=arguments.more,
-        interruption=arguments.interruption,
-        options=arguments.speech_options,
-    )
-    if arguments.more or not arguments.wait:
-        return _unfinished(session, item_id)
-    try:
-        turn = await session.wait_spoken(item_id)
-    except anyio.get_cancelled_exc_class():
-        # Whoever wanted this said is gone, and would not know what the user hears from here on.
-        session.stop_item(item_id)
-        raise
-    is_interrupted = turn.status is SpeechStatus.INTERRUPTED
-    user_turn = await _interruption(session, item_id, arguments.user_timeout_s) if is_interrupted else None
+    async with told_meanwhile(context, session):
+        item_id = await session.say(
+            arguments.text,
+            voice=arguments.voice,
+            append_to=arguments.append_to,
+            more=arguments.more,
+            interruption=arguments.interruption,
+            options=arguments.speech_options,
+        )
+        if arguments.more or not arguments.wait:
+            return _unfinished(session, item_id)
+        try:
+            turn = await session.wait_spoken(item_id)
+        except anyio.get_cancelled_exc_class():
+            # Whoever wanted this said is gone, and would not know what the user hears from here on.
+            session.stop_item(item_id)
+            raise
+        is_interrupted = turn.status is SpeechStatus.INTERRUPTED
+        user_turn = await _interruption(session, item_id, arguments.user_timeout_s) if is_interrupted else None
     return SayOutput(
         item_id=item_id,
         status=turn.status,

@@ -39,10 +39,14 @@ async def _synthesize(context: ToolContext, arguments: SynthesizeInput) -> Synth
             await add(await to_thread.run_sync(resampler.push, chunk.samples))
     await add(resampler.flush())
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    mime_type = content_type(arguments.format)
+    data = await to_thread.run_sync(encode_all, samples, arguments.format, rate_hz)
+    linked = (arguments.audio_as or context.audio_as) == "link"
     return SynthesizeOutput(
-        audio=await to_thread.run_sync(_encoded, samples, arguments.format, rate_hz),
+        audio=None if linked else await to_thread.run_sync(_base64, data),
+        audio_id=context.shelf.put(context.principal.tenant, data, mime_type).audio_id if linked else None,
         format=arguments.format,
-        content_type=content_type(arguments.format),
+        content_type=mime_type,
         sample_rate_hz=rate_hz,
         duration_s=len(samples) / rate_hz,
         voice=voice.id,
@@ -60,10 +64,6 @@ def _check_text(text: str, max_chars: int) -> None:
         )
 
 
-def _encoded(samples: Samples, fmt: AudioFormat, rate_hz: int) -> str:
-    return _base64(encode_all(samples, fmt, rate_hz))
-
-
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
@@ -72,7 +72,8 @@ TOOL: Final = Tool(
     name="synthesize",
     title="Synthesize speech",
     description=(
-        "Turns text into an audio file, returned as base64. list_voices tells which voices and languages there are. "
+        "Turns text into an audio file, returned as base64 or as a link. list_voices tells which voices and languages "
+        "there are. "
         "To speak to the user of a session use say instead: it plays the speech, and tells what was heard of it."
     ),
     scope=Scope.AUDIO,

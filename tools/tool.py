@@ -17,8 +17,9 @@ from engines.codec.decoder import Decoder
 from engines.host import EngineHost
 from engines.public_http import Fetcher
 from schemas.principal import Principal, Scope
-from schemas.tools import MAX_SYNTHESIZE_CHARS, ToolAnnotations, ToolEvent
+from schemas.tools import MAX_SYNTHESIZE_CHARS, AudioAs, ToolAnnotations, ToolEvent
 from session.own_sessions import OwnSessions
+from tools.audio_shelf import AudioShelf
 
 In = TypeVar("In", bound=Struct)
 Out = TypeVar("Out", bound=Struct)
@@ -45,6 +46,10 @@ class ToolContext(Struct, frozen=True, kw_only=True, eq=False):
     sessions: OwnSessions
     fetcher: Fetcher = Fetcher()
     """Of audio by URL; left out, it refuses."""
+    shelf: AudioShelf
+    """For audio that results link to."""
+    audio_as: AudioAs = "base64"
+    """How audio is returned if the caller does not say."""
     limits: ToolLimits = ToolLimits()
     emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event
     """Takes what is ready before the result is. It may wait: a slow reader slows the tool down."""

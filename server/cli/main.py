@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "models": LazyCommand("server.cli.models", "models", "List, fetch, check and delete model weights."),
     "voices": LazyCommand("server.cli.voices", "voices", "Keep voices of people, with their consent."),
     "keys": LazyCommand("server.cli.keys", "keys", "Make, list and revoke the API keys that callers come in by."),
+    "mcp": LazyCommand("server.cli.mcp", "mcp", "Serve an agent over the Model Context Protocol, on stdio."),
     "tools": LazyCommand("server.cli.tools", "tools", "The typed tools for agents: call them, show their schemas."),
     "completion": LazyCommand("server.cli.main", "completion", "Print the completion script of a shell."),
     "version": LazyCommand("server.cli.main", "show_version", "Print the version."),

@@ -30,7 +30,7 @@ async def remote_server(url: str) -> AsyncGenerator[httpx.AsyncClient]:
     timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
     try:
         base_url = url.rstrip("/").removesuffix("/v1")
-        async with httpx.AsyncClient(base_url=base_url, timeout=timeout, headers=_credentials()) as client:
+        async with httpx.AsyncClient(base_url=base_url, timeout=timeout, headers=credentials()) as client:
             yield client
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise click.ClickException(
@@ -38,7 +38,8 @@ async def remote_server(url: str) -> AsyncGenerator[httpx.AsyncClient]:
         ) from error
 
 
-def _credentials() -> dict[str, str]:
+def credentials() -> dict[str, str]:
+    """The header by which commands come in, if the environment has a key."""
     key = os.environ.get(KEY_ENV)
     return {"Authorization": f"Bearer {key}"} if key else {}
 

@@ -71,7 +71,7 @@ def serve(config: Path | None, *, print_settings: bool, as_json: bool, fake_engi
 
 async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: bool) -> None:
     app = create_app(settings, host=speech_engines.fake_host(settings) if fake_engines else None)
-    server = _Server(
+    server = AppServer(
         uvicorn_config(app, settings), on_ready=lambda: _announce(listener), on_stop=app.state.sessions.drain
     )
     # uvicorn stops gracefully and then raises the signal again, for its caller to die of. We are done by then. Not
@@ -100,7 +100,7 @@ def _ignore(_signal_number: int, _frame: FrameType | None) -> None:
     pass
 
 
-class _Server(uvicorn.Server):
+class AppServer(uvicorn.Server):
     """Says when it is ready, and ends sessions while their clients can still be told."""
 
     def __init__(
@@ -111,11 +111,13 @@ class _Server(uvicorn.Server):
         self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the application and listen."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests finish, then close the application."""
         await self._on_stop()
         await super().shutdown(sockets)
 
@@ -140,10 +142,15 @@ def bind(settings: ServerSettings) -> socket.socket:
         raise SpeechError(ErrorCode.INVALID_SETTING, reason, param="server.port") from error
 
 
-def _announce(listener: socket.socket) -> None:
+def url_of(listener: socket.socket) -> str:
+    """Where a listening socket can be reached from this machine."""
     host, port = listener.getsockname()[:2]
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    url = f"http://{name}:{port}"
+    return f"http://{name}:{port}"
+
+
+def _announce(listener: socket.socket) -> None:
+    url = url_of(listener)
     # Plain lines, so that they can be copied as they are.
     click.echo(
         f"Antiphon listens on {url}. Try:\n"

@@ -126,6 +126,12 @@ class _Json(click.ParamType[object]):
             self.fail(f"this is not valid JSON: {error}.", param, ctx)
 
 
+def _audio_of(base64_audio: str | None) -> bytes:
+    if base64_audio is None:
+        raise click.UsageError("--out saves audio that is in the result; leave out --audio-as link.")
+    return base64.b64decode(base64_audio)
+
+
 def _command(tool: AnyTool) -> click.Command:
     """The subcommand of a tool."""
     result_audio = [name for name, field in json_schema(tool.output)["properties"].items() if _BASE64 in field]
@@ -134,12 +140,13 @@ def _command(tool: AnyTool) -> click.Command:
         arguments = {name: value for name, value in options.items() if value is not None and value != ()}
         result = event_loop.run(_call, url, tool.name, arguments)
         if out is not None:
-            out.write_bytes(base64.b64decode(result[result_audio[0]]))
+            out.write_bytes(_audio_of(result[result_audio[0]]))
         if as_json:
             click.echo(_formatted(result))
             return
         for name in result_audio:
-            result[name] = f"({len(result[name])} characters of base64; --out FILE saves the audio)"
+            if result[name] is not None:
+                result[name] = f"({len(result[name])} characters of base64; --out FILE saves the audio)"
         Console(soft_wrap=True).print_json(msgspec.json.encode(result).decode())
 
     surroundings = [

@@ -6,7 +6,8 @@ import pytest
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import SayAudio, SayEnded, SayText, SessionClosed
 from schemas.sessions import HeardSource, SessionSettings, SessionState, SpeechStatus
-from session.log import AUDIO_KEPT_BYTES, UNWRITTEN_EVENTS_MAX, EventLog
+from session.agent_audio import AUDIO_KEPT_BYTES
+from session.log import UNWRITTEN_EVENTS_MAX, EventLog
 from session.stores.base import SessionRecord
 from session.stores.memory import MemoryStore
 

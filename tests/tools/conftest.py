@@ -26,6 +26,7 @@ from session.limits import SessionLimits
 from session.manager import SessionManager
 from session.own_sessions import OwnSessions
 from session.stores.memory import MemoryStore
+from tools.audio_shelf import AudioShelf
 from tools.registry import TOOLS
 from tools.tool import ToolContext, ToolLimits
 
@@ -74,6 +75,7 @@ def context(host: EngineHost, decoder: Decoder, sessions: SessionManager, events
         host=host,
         decoder=decoder,
         sessions=OwnSessions(sessions, LOCAL),
+        shelf=AudioShelf(),
         limits=ToolLimits(max_text_chars=200),
         emit=emit,
     )

@@ -12,6 +12,7 @@ from schemas.principal import LOCAL
 from session.manager import SessionManager
 from session.own_sessions import OwnSessions
 from session.stores.memory import MemoryStore
+from tools.audio_shelf import AudioShelf
 from tools.registry import TOOLS
 from tools.tool import ToolContext
 
@@ -39,6 +40,6 @@ async def test_voices_of_a_language(call: Callable[..., Awaitable[Any]], languag
 async def test_a_server_without_synthesis_has_no_voices() -> None:
     async with EngineHost({}, HostSettings()) as host:
         sessions = OwnSessions(SessionManager(host, MemoryStore()), LOCAL)
-        context = ToolContext(host=host, decoder=Decoder(), sessions=sessions)
+        context = ToolContext(host=host, decoder=Decoder(), sessions=sessions, shelf=AudioShelf())
         result: Any = await TOOLS.call("list_voices", {}, context)
     assert (result.voices, result.default) == ((), None)

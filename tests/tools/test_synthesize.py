@@ -105,3 +105,12 @@ async def test_cancelling_the_call_stops_the_engine(context: ToolContext, behavi
     behaviour.go_on()
     result = await call("synthesize", text="Said.", format="pcm", sample_rate_hz=16_000)
     assert np.any(float_from_pcm16(base64.b64decode(result.audio)))
+
+
+async def test_audio_can_be_linked_instead(call: Call, context: ToolContext, decoder: Decoder) -> None:
+    result = await call("synthesize", text="Good morning.", audio_as="link")
+    assert result.audio is None
+    file = context.shelf.get(context.principal.tenant, result.audio_id)
+    assert file.content_type == result.content_type == "audio/wav"
+    assert await heard(decoder, file.data) == "Good morning."
+    assert (await call("synthesize", text="Good morning.", audio_as="base64")).audio_id is None

@@ -235,7 +235,7 @@ async def test_a_lost_connection_leaves_the_session_open_and_can_be_resumed(live
 async def test_audio_that_is_no_longer_kept_is_an_event_without_a_frame(
     live: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("session.log.AUDIO_KEPT_BYTES", 1)
+    monkeypatch.setattr("session.agent_audio.AUDIO_KEPT_BYTES", 1)
     session_id = await opened(live)
     with anyio.fail_after(20):
         await live.post("/v1/tools/say", json={"session_id": session_id, "text": "Gone by then."})

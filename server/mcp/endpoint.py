@@ -1,0 +1,58 @@
+"""``/mcp``: the Model Context Protocol over streamable HTTP."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+
+from server.http.gate import needs, principal_of
+from server.mcp.services import PRINCIPAL_KEY, McpServer
+
+PATH: Final = "/mcp"
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+"""The SDK parses bodies on the event loop, at about 3 ms a megabyte. Longer recordings go to
+``/v1/audio/transcriptions``, where they are not inside JSON."""
+MAX_CONNECTIONS: Final = 1_000
+"""Of clients of 2025-11-25, whose protocol has sessions of its own. 2026-07-28 has none."""
+CONNECTION_IDLE_S: Final = 1_800.0
+
+
+def mcp_manager(server: McpServer, *, max_body_bytes: int) -> StreamableHTTPSessionManager:
+    """Serves a server over HTTP; its ``run()`` has to be entered for the time of the application.
+
+    Args:
+        server: What to serve.
+        max_body_bytes: Of all bodies the application takes.
+    """
+    return StreamableHTTPSessionManager(
+        server,
+        max_request_body_size=min(MAX_BODY_BYTES, max_body_bytes),
+        max_sessions=MAX_CONNECTIONS,
+        session_idle_timeout=CONNECTION_IDLE_S,
+        # The front door has checked Host and Origin, for this path as for every other and whatever address the server
+        # is bound to. A second list, which cannot say "any IP address", could only disagree with it.
+        security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+
+
+def mcp_route(manager: StreamableHTTPSessionManager) -> ASGIRouteHandler:
+    """The route of an application."""
+
+    @asgi(PATH, copy_scope=True, opt=needs())
+    async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
+        principal = principal_of(scope)
+        scope["state"][PRINCIPAL_KEY] = principal
+        # The SDK binds the connections of 2025-11-25 to whom it finds here.
+        token = AccessToken(token="", client_id=principal.tenant, subject=principal.subject, scopes=[])
+        scope["user"] = AuthenticatedUser(token)
+        # Starlette types a scope as a mapping, Litestar as one of its own.
+        await cast("Any", manager.asgi_app)(scope, receive, send)
+
+    return mcp

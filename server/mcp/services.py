@@ -1,0 +1,38 @@
+"""What handlers of the Model Context Protocol work with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+
+from schemas.principal import LOCAL, Principal
+from schemas.tools import ToolEvent
+from server.callers import Callers
+from tools.tool import ToolContext, ignore_event
+
+RequestContext = ServerRequestContext[Any, Any]
+"""Of one request: who asks, and the way to tell them of its progress."""
+McpServer = Server[Any]
+
+PRINCIPAL_KEY: Final = "principal"
+"""Of an HTTP request's state. Requests on standard input have none: who started this process is at home here."""
+
+
+def principal_of(context: RequestContext) -> Principal:
+    """Who asks."""
+    if context.request is None:
+        return LOCAL
+    principal = context.request.scope["state"][PRINCIPAL_KEY]
+    assert isinstance(principal, Principal)
+    return principal
+
+
+def tool_context(
+    callers: Callers, context: RequestContext, emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event
+) -> ToolContext:
+    """For one call of a tool, in the name of who asks."""
+    # Clients put what is inline into the model's context, or drop it.
+    return callers.tool_context(principal_of(context), emit, audio_as="link")
