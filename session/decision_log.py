@@ -36,7 +36,7 @@ class ModelUsed(Struct, frozen=True, kw_only=True):
     """See :attr:`schemas.models.ModelStatus.fingerprint`."""
 
 
-class Header(Struct, frozen=True, kw_only=True, tag_field="type", tag="antiphon.decisions"):
+class Header(Struct, frozen=True, kw_only=True, tag_field="type", tag="antiphon.decisions", forbid_unknown_fields=True):
     """The first line."""
 
     format: int = FORMAT
@@ -52,7 +52,7 @@ class Header(Struct, frozen=True, kw_only=True, tag_field="type", tag="antiphon.
     """Of the core, before the first event."""
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Any other line: an event, and what the core did about it."""
 
     seq: int

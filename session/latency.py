@@ -15,7 +15,7 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas.events import SayAudio, SayEnded, ServerEvent, TurnEnded, TurnLatencyMeasured
+from schemas.events import SayAudio, SayEnded, ServerEvent, TurnEnded, TurnLatencyMeasured, TurnReopened
 from schemas.sessions import TurnLatency
 from session.turn_state import TurnState
 
@@ -81,6 +81,8 @@ class LatencyLedger:
                 self.close()
                 self._open = self._moments(event, now_us)
                 return replace(event, latency=self._open.latency)
+            case TurnReopened():
+                self._open = None  # it will end again
             case SayAudio(offset_ms=0) if self._open is not None and self._open.item_id is None:
                 self._open = replace(self._open, item_id=event.item_id, queued_us=max(now_us, self._open.final_us))
             case SayEnded() if self._open is not None and event.item_id == self._open.item_id:

@@ -49,7 +49,7 @@ class _Lexicon(Struct, frozen=True):
     digits: frozenset[str]
 
 
-class TextCues(Struct, frozen=True):
+class TextCues(Struct, frozen=True, forbid_unknown_fields=True):
     """What a text tells about the floor."""
 
     words: int = 0

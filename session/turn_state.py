@@ -38,7 +38,7 @@ class AgentState(StrEnum):
     """Stopped, and waiting to know in which word."""
 
 
-class HeardText(Struct, frozen=True):
+class HeardText(Struct, frozen=True, forbid_unknown_fields=True):
     """What was understood of the turn."""
 
     text: str
@@ -49,14 +49,14 @@ class HeardText(Struct, frozen=True):
     is_failed: bool = False
 
 
-class QueuedItem(Struct, frozen=True):
+class QueuedItem(Struct, frozen=True, forbid_unknown_fields=True):
     """What the agent is to say."""
 
     item_id: str
     interruption: Interruption
 
 
-class Overlap(Struct, frozen=True):
+class Overlap(Struct, frozen=True, forbid_unknown_fields=True):
     """A voice over the agent's, and what is known of it."""
 
     start_samples: int
@@ -80,7 +80,7 @@ class Overlap(Struct, frozen=True):
     """It is an interruption of what cannot be interrupted: the user's turn begins, the agent waits for its end."""
 
 
-class TurnState(Struct, frozen=True):
+class TurnState(Struct, frozen=True, forbid_unknown_fields=True):
     """All the core remembers."""
 
     user: UserState = UserState.IDLE

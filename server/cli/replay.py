@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import click
 import msgspec
 from msgspec import Raw, Struct
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 from rich_click import RichCommand
 
 from schemas.errors import ErrorCode, SpeechError
+from session.counterfactual import TurnEnd, changed_settings, counterfactual
 from session.decision_log import DecisionLog, read_decision_log, written_decision_log
 from session.redaction import Redactor
 from session.replay import Difference, Replay, redact, replay
@@ -46,20 +50,31 @@ class _Difference(Struct, frozen=True, kw_only=True):
 
 @click.command(name="replay", cls=RichCommand)
 @click.argument("log", type=_LogFile)
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Show when turns would have ended with this setting."
+)
 @click.option("--redact", "redacted", type=_NewFile, metavar="OUT", help="Write the log without what was said.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
-def replay_log(context: click.Context, log: Path, *, redacted: Path | None, as_json: bool) -> None:
+def replay_log(
+    context: click.Context, log: Path, *, changes: tuple[str, ...], redacted: Path | None, as_json: bool
+) -> None:
     """Run the decisions of LOG again, and compare them byte for byte.
 
-    LOG is a file of the folder decision_log.dir. The exit status is 1 if anything differs.
+    LOG is a file of the folder decision_log.dir. The exit status is 1 if anything differs. With --set nothing is
+    compared: it is shown which turns would have ended when. That is open loop, since people and programs would have
+    acted otherwise.
 
     \b
     Examples:
       antiphon replay ses_k3….1.jsonl
+      antiphon replay ses_k3….1.jsonl --set profile=fast
       antiphon replay ses_k3….1.jsonl --redact shareable.jsonl
     """  # noqa: D301 - the character \b keeps click from joining lines
     read = read_decision_log(log.read_bytes())
+    if changes:
+        _print_counterfactual(read, changes, as_json=as_json)
+        return
     result = replay(read)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_report(read, result))).decode())
@@ -69,6 +84,51 @@ def replay_log(context: click.Context, log: Path, *, redacted: Path | None, as_j
         _write_redacted(read, redacted)
     if result.differing:
         context.exit(1)
+
+
+def _print_counterfactual(log: DecisionLog, changes: tuple[str, ...], *, as_json: bool) -> None:
+    values = {key: value for key, _, value in (change.partition("=") for change in changes)}
+    ends = counterfactual(log, changed_settings(log.header.settings, values))
+    if as_json:
+        report = {"open_loop": True, "session_id": log.header.session_id, "set": values, "ends": ends}
+        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        return
+    title = "Open loop: people and programs do what they did under the settings of the log."
+    table = Table("speech ends at", "in the log after", f"with {', '.join(changes)} after", "", title=title)
+    for column in table.columns[:3]:
+        column.justify = "right"
+    for end in ends:
+        table.add_row(
+            f"{end.speech_end_ms / 1000:.2f} s", _silence(end.logged_ms), _silence(end.counterfactual_ms), _change(end)
+        )
+    console = Console()
+    console.print(table)
+    console.print(_summary(ends))
+
+
+def _silence(silence_ms: int | None) -> str:
+    return "–" if silence_ms is None else f"{silence_ms} ms"
+
+
+def _change(end: TurnEnd) -> Text:
+    if end.logged_ms is None:
+        return Text("would have ended here", style="red")
+    if end.counterfactual_ms is None:
+        return Text("would have gone on", style="yellow")
+    later_ms = end.counterfactual_ms - end.logged_ms
+    if later_ms == 0:
+        return Text("as it was", style="dim")
+    return Text(f"{abs(later_ms)} ms sooner", style="green") if later_ms < 0 else Text(f"{later_ms} ms later")
+
+
+def _summary(ends: Sequence[TurnEnd]) -> str:
+    logged = [end.logged_ms for end in ends if end.logged_ms is not None]
+    other = [end.counterfactual_ms for end in ends if end.counterfactual_ms is not None]
+    return f"{len(logged)} turns ended, after {_median(logged)}. {len(other)} would have, after {_median(other)}."
+
+
+def _median(silences_ms: Sequence[int]) -> str:
+    return f"{round(median(silences_ms))} ms in the median" if silences_ms else "–"
 
 
 def _write_redacted(log: DecisionLog, out: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.audio import VAD_FRAME_SAMPLES
-from schemas.events import SayAudio, SayEnded, ServerEvent, SessionClosed, TurnEnded, TurnLatencyMeasured
+from schemas.events import SayAudio, SayEnded, ServerEvent, SessionClosed, TurnEnded, TurnLatencyMeasured, TurnReopened
 from schemas.sessions import HeardSource, SessionSettings, SpeechStatus, TurnLatency, UserTurn
 from session.clock import FakeClock
 from session.latency import LatencyLedger, TurnMoments
@@ -139,6 +139,17 @@ def test_without_acknowledgements_the_account_ends_with_the_answer() -> None:
     account.now_us += 900_000
     account.end_item()
     assert account.closed[0].latency == TurnLatency(decision_ms=320, final_ms=0, queued_ms=100, total_ms=420)
+
+
+def test_a_turn_that_is_reopened_has_the_account_of_its_last_end() -> None:
+    account = Account()
+    account.hear(20, decided=True)
+    account.end(320)
+    account.ledger.published(TurnReopened(turn=1, resumed_ms=700), account.now_us)
+    account.hear(40, decided=True)
+    account.end(600)
+    account.ledger.close()
+    assert [moments.latency.decision_ms for moments in account.closed] == [600]
 
 
 def test_a_turn_that_nothing_answers_is_told_once_and_not_published() -> None:

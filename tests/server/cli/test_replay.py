@@ -67,7 +67,7 @@ def test_the_first_difference_is_shown_and_the_exit_status_is_1(write_log: Write
     result = CliRunner().invoke(antiphon, ["replay", str(path)])
     assert result.exit_code == 1
     event, recorded, replayed, summary = result.output.splitlines()
-    assert event == 'event 3 at 0.064 s: {"type":"VadFrame","probability":0.9}'
+    assert event.startswith('event 3 at 0.064 s: {"type":"VadFrame","probability":0.9')
     assert recorded == '- [{"type":"TurnStarted","turn":1,"start_samples":512}]'
     assert replayed == '+ [{"type":"TurnStarted","turn":1,"start_samples":0}]'
     assert summary.startswith("1 of 61 events have other actions.")
@@ -100,3 +100,26 @@ def test_a_torn_end_is_told(write_log: WriteLog) -> None:
     result = CliRunner().invoke(antiphon, ["replay", str(path)])
     assert result.exit_code == 0
     assert result.output.startswith("The last line was cut off")
+
+
+def test_another_setting_shows_when_turns_would_have_ended(write_log: WriteLog) -> None:
+    path = write_log(_log((30, 60), (30, 60)))
+    arguments = ["replay", path, "--set", "silence_duration_ms=200"]
+    result = CliRunner(env={"COLUMNS": "150"}).invoke(antiphon, arguments)
+    assert result.exit_code == 0
+    assert "Open loop" in result.output
+    assert "0.96 s" in result.output
+    assert "192 ms" in result.output
+    assert "sooner" in result.output
+    report = json.loads(CliRunner().invoke(antiphon, [*arguments, "--json"]).output)
+    assert report["open_loop"] is True
+    assert report["set"] == {"silence_duration_ms": "200"}
+    assert [end["counterfactual_ms"] for end in report["ends"]] == [192, 192]
+    assert all(end["logged_ms"] > 192 for end in report["ends"])
+
+
+@pytest.mark.parametrize("change", ["hurry=1", "profile=hasty", "profile"])
+def test_what_is_no_setting_is_said_in_one_line(write_log: WriteLog, change: str) -> None:
+    result = CliRunner().invoke(antiphon, ["replay", write_log(_log((30, 30))), "--set", change])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("These are no settings of turn-taking")
