@@ -18,7 +18,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import License
+from litestar.openapi.spec import Components, License, SecurityScheme
 from litestar.types import Scope
 
 from engines.codec.decoder import Decoder
@@ -197,6 +197,16 @@ def _openapi() -> OpenAPIConfig:
         version=version("antiphon"),
         description="Session-aware speech server for conversational AI.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="An API key or an access token, where the server asks for it.",
+                )
+            }
+        ),
+        security=[{}, {"bearer": []}],  # without is good, too, for those of this machine
         openapi_router=Router("/docs", route_handlers=(), opt=PUBLIC, include_in_schema=False),
         render_plugins=[ApiPage(path="/")],
     )

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import jwt
 import msgspec
 from jwt.exceptions import PyJWTError
+from msgspec import Meta
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.principal import Principal, Quotas, Scope, Tenant
@@ -23,7 +24,8 @@ from server.settings import AuthSettings
 _LEEWAY_S: Final = 10.0
 """By which clocks may differ."""
 _MAX_CHARS: Final = 16_384
-_SUBJECT_CHARS: Final = 128
+_Subject = Annotated[str, Meta(min_length=1, max_length=255)]
+"""OpenID Connect's bound."""
 
 
 class TokenVerifier:
@@ -64,9 +66,10 @@ class TokenVerifier:
         """
         try:
             claims = await self._claims(token)
+            subject = msgspec.convert(claims["sub"], _Subject)
             principal = Principal(
-                tenant=self._tenant(claims),
-                subject=str(claims["sub"])[:_SUBJECT_CHARS],
+                tenant=self._tenant(claims, subject),
+                subject=f"token:{subject}",
                 scopes=_scopes(claims),
                 quotas=self._quotas,
             )
@@ -96,11 +99,11 @@ class TokenVerifier:
             options={"require": ["exp", "iss", "aud", "sub"]},
         )
 
-    def _tenant(self, claims: Mapping[str, Any]) -> str:
+    def _tenant(self, claims: Mapping[str, Any], subject: str) -> str:
         if self._tenant_claim in claims:
             return msgspec.convert(claims[self._tenant_claim], Tenant)
         # Its own, and none that a claim or a key could name: those hold no space.
-        return f"subject {claims['sub']}"
+        return f"subject {subject}"
 
 
 def audience(settings: AuthSettings) -> list[str]:

@@ -124,7 +124,7 @@ class _Exchange:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
         self.has_begun = False
-        self._offers = scope["type"] == "websocket" and SUBPROTOCOL in scope["subprotocols"]
+        self._offers = SUBPROTOCOL in _subprotocols(scope)
 
     async def send(self, message: Message) -> None:
         self.has_begun = True
@@ -137,8 +137,12 @@ def _token(scope: Scope) -> str | None:
     scheme, _, token = Headers.from_scope(scope).get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
-    if scope["type"] == "websocket":
-        for name in cast("list[str]", cast("Mapping[str, Any]", scope)["subprotocols"]):
-            if name.startswith(TOKEN_SUBPROTOCOL):
-                return name.removeprefix(TOKEN_SUBPROTOCOL)
+    for name in _subprotocols(scope):
+        if name.startswith(TOKEN_SUBPROTOCOL):
+            return name.removeprefix(TOKEN_SUBPROTOCOL)
     return None
+
+
+def _subprotocols(scope: Scope) -> list[str]:
+    """What a WebSocket's client offers."""
+    return cast("Mapping[str, Any]", scope).get("subprotocols", [])

@@ -8,7 +8,7 @@ this process.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final, cast
+from typing import Final
 
 import anyio
 from anyio import to_thread
@@ -16,6 +16,7 @@ from cachetools import TTLCache
 from litestar import Request
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
+from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
@@ -73,7 +74,8 @@ class Idempotency(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Handle one request."""
         key = Headers.from_scope(scope).get(HEADER)
-        if key is None or cast("dict[str, Any]", scope)["method"] != "POST":
+        handler = scope["route_handler"]
+        if key is None or not isinstance(handler, HTTPRouteHandler) or "POST" not in handler.http_methods:
             await next_app(scope, receive, send)
             return
         if not 0 < len(key) <= _MAX_KEY_CHARS:

@@ -105,6 +105,7 @@ FORGED: dict[str, Callable[[], str]] = {
     "no exp": lambda: token(exp=None),
     "not yet": lambda: token(nbf=int(time.time()) + 60),
     "no sub": lambda: token(sub=None),
+    "an endless sub": lambda: token(sub="a" * 256),
     "a tenant that is no name": lambda: token(tenant=["acme"]),
     "changed": lambda: token()[:-8] + "AAAAAAAA",
     "cut": lambda: token().rpartition(".")[0],
