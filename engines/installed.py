@@ -71,6 +71,7 @@ def _whisper(folder: Path, settings: HostSettings) -> Engine:
         cpu_threads=settings.cpu_threads or max(1, _cores() // workers),
         num_workers=workers,
         max_batch=settings.asr_max_batch,
+        exact_window=settings.asr_exact_window,
     )
 
 

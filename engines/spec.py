@@ -23,6 +23,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     """Transcriptions at once; ``None`` is one a core, up to four: on a CPU, workers beat threads."""
     asr_max_batch: int | None = None
     """Turns recognised in one call; ``None`` measures how many had best be when the model is loaded."""
+    asr_exact_window: bool = False
+    """Whether every recognition is done in the model's whole window, whatever its options say."""
     cpu_threads: int | None = None
     """Threads of one transcription; ``None`` shares the cores out among the workers."""
     tts_workers: int = 2

@@ -63,6 +63,7 @@ class WhisperAsr:
         cpu_threads: Threads one transcription computes with on a CPU; 0 leaves it to CTranslate2.
         num_workers: Transcriptions computed at once, for calls from several threads.
         max_batch: Turns recognised together; ``None`` measures how many had best be (:mod:`engines.whisper_batch`).
+        exact_window: Whether the window is never trimmed, whatever the options of a job.
 
     Raises:
         SpeechError: ``invalid_setting`` for a device or compute type this machine lacks, ``model_corrupt`` if files
@@ -78,6 +79,7 @@ class WhisperAsr:
         cpu_threads: int = 0,
         num_workers: int = 1,
         max_batch: int | None = 1,
+        exact_window: bool = False,
     ) -> None:
         # Without these two faster-whisper would go and look for them on a model hub.
         if not all((model_dir / name).is_file() for name in ("model.bin", "tokenizer.json")):
@@ -97,8 +99,11 @@ class WhisperAsr:
             num_workers=num_workers,
             local_files_only=True,
         )
+        if exact_window:  # whole windows are recognised one by one
+            max_batch = 1
         self.lanes = Lanes(num_workers, best_batch(self._model) if max_batch is None else max_batch)
         self._window = WindowDecoder(self._model)
+        self._exact_window = exact_window
         self.languages: frozenset[str] = frozenset(self._model.supported_languages)
 
     def transcribe(self, jobs: Sequence[AsrJob]) -> list[Transcript | SpeechError]:
@@ -120,7 +125,7 @@ class WhisperAsr:
 
     def bucket(self, job: AsrJob) -> Hashable | None:
         """What jobs must have in common to be recognised together; ``None`` for one that is recognised alone."""
-        return self._window.bucket(job, self._previous(job.options))
+        return None if self._exact_window else self._window.bucket(job, self._previous(job.options))
 
     def detect_language(self, samples: Sequence[Samples]) -> list[list[LanguageGuess]]:
         """Candidates for each piece of 16 kHz audio, from its first 30 s, most probable first."""

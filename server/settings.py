@@ -96,6 +96,9 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     """Recognitions at the same time; left out: one a core, up to four. On a CPU, workers beat threads."""
     asr_max_batch: Annotated[int, Meta(ge=1, le=64)] | None = None
     """Turns recognised in one call; left out: as many as are measured to be best when the model is loaded."""
+    asr_exact_window: bool = False
+    """Whether turns are recognised in Whisper's whole window of 30 s, to the letter as faster-whisper does it, and
+    several times slower."""
     cpu_threads: Annotated[int, Meta(ge=1, le=256)] | None = None
     """Threads of one recognition; left out: the cores are shared out among the workers."""
     keep_alive_s: Seconds | None = None

@@ -78,6 +78,7 @@ def _host_settings(settings: Settings) -> HostSettings:
         compute_type=engine.compute_type,
         asr_workers=engine.asr_workers,
         asr_max_batch=engine.asr_max_batch,
+        asr_exact_window=engine.asr_exact_window,
         cpu_threads=engine.cpu_threads,
         max_queued=engine.max_queued,
         max_queued_audio_s=engine.max_queued_audio_s,

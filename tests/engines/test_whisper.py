@@ -413,6 +413,22 @@ def test_a_result_that_fails_the_checks_is_done_again_in_the_whole_window(
 
 
 @pytest.mark.real
+def test_with_an_exact_window_a_turn_is_recognised_as_faster_whisper_does_it(
+    model_dir: ModelDir, libraries: dict[str, Any], recording: Recording, encoded_frames: list[int]
+) -> None:
+    engine = WhisperAsr(
+        model_dir(EN), device="cpu", compute_type="int8", cpu_threads=1, max_batch=None, exact_window=True
+    )
+    try:
+        found = transcribed(engine, recording(JFK), trimmed=True)
+    finally:
+        engine.close()
+    assert set(encoded_frames) == {3_000}
+    segments, _ = libraries[EN].transcribe(recording(JFK), condition_on_previous_text=False)
+    assert found.text == "".join(segment.text for segment in segments).strip()
+
+
+@pytest.mark.real
 def test_audio_that_fills_the_window_is_not_trimmed(
     english: WhisperAsr, recording: Recording, encoded_frames: list[int]
 ) -> None:
