@@ -259,10 +259,10 @@ class EngineHost:
     async def score_vad(
         self, frames: NDArray[np.float32], states: Sequence[VadState], *, priority: Priority = Priority.FINAL
     ) -> tuple[NDArray[np.float32], list[VadState]]:
-        """Speech probabilities ``float32, (b,)`` of one frame of each of ``b`` streams, and their states after it.
+        """Speech probabilities ``float32, (b, t)`` of ``t`` frames of each of ``b`` streams, and their states after them.
 
         Args:
-            frames: ``float32, (b, 512)``, 16 kHz.
+            frames: ``float32, (b, t, 512)``, 16 kHz: ``t`` frames in a row of each stream.
             states: From :meth:`vad_initial_state` or from the frame before.
             priority: Of a file's frames, the last.
 
@@ -273,7 +273,7 @@ class EngineHost:
         slot = self._slots.find(ModelKind.VAD, None)
         async with slot.using(None) as engine:
             score = partial(_score_frames, cast("Vad", engine))
-            terms = _FRAME_TERMS
+            terms = replace(_FRAME_TERMS, bucket=frames.shape[1])
             if priority is not Priority.FINAL:
                 terms = replace(terms, priority=priority, audio_s=len(states) * terms.audio_s)
             return await slot.scheduler.run(score, (frames, states), terms, Cancellation())
@@ -410,13 +410,16 @@ async def _again(chunks: Sequence[SpeechChunk]) -> AsyncGenerator[SpeechChunk]:
 
 
 _Frames = tuple[NDArray[np.float32], Sequence[VadState]]
-"""One frame of each of some streams, and their states before it."""
+"""Frames of some streams, and the states of these before them."""
 
 
 def _score_frames(vad: Vad, jobs: Sequence[_Frames]) -> list[tuple[NDArray[np.float32], list[VadState]]]:
-    """The frames of several callers, scored together."""
+    """The frames of several callers, scored together: as many in a row of each stream."""
     states = [state if state.size else vad.initial_state() for _, states in jobs for state in states]
-    scores, states = vad.score(np.concatenate([frames for frames, _ in jobs]), states)
+    frames = np.concatenate([frames for frames, _ in jobs])
+    scores = np.empty(frames.shape[:2], np.float32)
+    for number in range(frames.shape[1]):
+        scores[:, number], states = vad.score(frames[:, number], states)
     ends = list(accumulate(len(states) for _, states in jobs))
     return [(scores[start:end], states[start:end]) for start, end in pairwise([0, *ends])]
 

@@ -28,6 +28,8 @@ log = structlog.get_logger("antiphon.engines")
 _MAX_AUTO_WORKERS: Final = 4
 """Each worker of recognition has buffers of its own; more are for those who ask for them."""
 
+_KOKORO_THREADS_MAX: Final = 4
+
 
 def installed_engines(store: ModelStore, settings: HostSettings) -> dict[str, EngineSpec]:
     """Every model of the catalog that there is an adapter for, installed or not, in the catalog's order.
@@ -84,7 +86,9 @@ def _piper(folder: Path, settings: HostSettings) -> Engine:
 def _kokoro(folder: Path, settings: HostSettings) -> Engine:
     from engines.kokoro import KokoroTts
 
-    return KokoroTts(folder, cuda=_onnx_cuda(settings), workers=settings.tts_workers)
+    # Two syntheses of one thread each do more in all than with two each; cores that nobody would use make one faster.
+    threads = max(1, min(_KOKORO_THREADS_MAX, _cores() // settings.tts_workers))
+    return KokoroTts(folder, cuda=_onnx_cuda(settings), threads=threads, workers=settings.tts_workers)
 
 
 def _coqui_vits(folder: Path, settings: HostSettings) -> Engine:

@@ -47,8 +47,10 @@ _STYLE_VALUES: Final = 256
 _TABLE_BYTES: Final = 4 * _MAX_SYMBOLS * _STYLE_VALUES
 _FIRST_SYMBOLS: Final = 12
 """Of the first piece at least: a second of speech, about."""
-_GROWTH: Final = 2
-"""Of a piece over the one before: speech takes a third of its length to make, or half where cores are shared."""
+_FIRST_SYMBOLS_MOST: Final = 24
+"""Of the first piece, if there is a place between words to cut it: somebody waits for it."""
+_GROWTH: Final = 1.5
+"""Of a piece over the one before: speech takes a third to two thirds of its length to make."""
 _SILENT_FRAMES: Final = 2
 """Kept of the silence before the first symbol of a piece and after its last: 50 ms."""
 _FADE_SAMPLES: Final = 120
@@ -229,30 +231,24 @@ def _symbols(phonemise: Callable[[str], Sequence[Sequence[str]]], language: str,
 
 
 def _pieces(symbols: str) -> Iterator[str]:
-    """Clauses, and more at a time the longer somebody has been listening."""
-    least = _FIRST_SYMBOLS
-    piece = ""
-    for clause in _clauses(symbols):
-        if piece and (len(piece) >= least or len(piece) + 1 + len(clause) > max(_MAX_SYMBOLS // 2, len(piece))):
+    """The first clause, or the beginning of a long one, and more at a time the longer somebody has been listening."""
+    rest, least, most = symbols.strip(), _FIRST_SYMBOLS, _FIRST_SYMBOLS_MOST
+    while rest:
+        cut = _cut(rest, least, most)
+        piece, rest = rest[:cut].rstrip(), rest[cut:].lstrip()
+        if any(map(is_sound, piece)):
             yield piece
-            least = _GROWTH * len(piece)
-            piece = ""
-        piece = f"{piece} {clause}" if piece else clause
-    if any(map(is_sound, piece)):
-        yield piece
+            least, most = len(piece), min(round(_GROWTH * max(len(piece), most)), _MAX_SYMBOLS // 2)
 
 
-def _clauses(symbols: str) -> Iterator[str]:
-    """Cut after punctuation, and between words where there is none for long."""
-    for clause in _CLAUSE_END.split(symbols.strip()):
-        rest = clause
-        while len(rest) > _MAX_SYMBOLS // 2:
-            cut = rest.rfind(" ", 1, _MAX_SYMBOLS // 2)
-            cut = cut if cut > 0 else _MAX_SYMBOLS // 2
-            yield rest[:cut]
-            rest = rest[cut:].lstrip()
-        if rest:
-            yield rest
+def _cut(symbols: str, least: int, most: int) -> int:
+    """Where to cut: behind the first clause that is long enough, else between words, else anywhere."""
+    if len(symbols) <= most + _FIRST_SYMBOLS:  # a few symbols alone would sound cut off
+        return len(symbols)
+    for clause_end in _CLAUSE_END.finditer(symbols, least, most + 1):
+        return clause_end.start()
+    space = symbols.rfind(" ", 1, most + 1)
+    return space if space > 0 else most
 
 
 def _check(pronunciations: Sequence[Pronunciation], language: str) -> None:

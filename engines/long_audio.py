@@ -252,8 +252,8 @@ class _Recording:
         states = [self._host.vad_initial_state()] * stretches
         scores = np.empty(frames.shape[:2], np.float32)
         for number in range(frames.shape[1]):
-            scores[:, number], states = await self._host.score_vad(
-                frames[:, number], states, priority=Priority.BACKGROUND
+            scores[:, number : number + 1], states = await self._host.score_vad(
+                frames[:, number : number + 1], states, priority=Priority.BACKGROUND
             )
         return scores[:, _WARM_UP_FRAMES:].reshape(-1)[: last - first]
 

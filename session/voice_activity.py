@@ -3,21 +3,24 @@
 A call costs about the same for one frame as for ten: a job, a thread, the way there and back. Sessions come with a
 frame every 32 ms each, so calls a tick apart have many to do when there are many sessions. The first frame after a
 pause goes at once: a single session never waits.
+
+Who is behind, because audio came faster than it is spoken, comes with many frames at a time. They are a call of their
+own, so that a frame a tick is not all that it gets on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import anyio
 import numpy as np
 import structlog
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from engines.base import VadState
 from engines.host import EngineHost
-from schemas.audio import Samples
 
 logger = structlog.get_logger("antiphon.session")
 
@@ -25,10 +28,14 @@ TICK_S: Final = 0.008
 """A quarter of a frame: with 300 sessions, about 75 frames a call."""
 
 
+Frames = NDArray[np.float32]
+"""``(t, 512)``: frames in a row of one stream, 16 kHz."""
+
+
 class _Request(Struct, frozen=True, eq=False):
-    frame: Samples
+    frames: Frames
     state: VadState
-    on_score: Callable[[float, VadState], None]
+    on_scores: Callable[[list[float], VadState], None]
     on_failure: Callable[[Exception], None]
 
 
@@ -50,17 +57,17 @@ class VoiceActivity:
 
     def score(
         self,
-        frame: Samples,
+        frames: Frames,
         state: VadState,
-        on_score: Callable[[float, VadState], None],
+        on_scores: Callable[[list[float], VadState], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
-        """Ask for the speech probability of a frame, ``float32, (512,)`` at 16 kHz.
+        """Ask for the speech probabilities of a stream's next frames.
 
-        One of the two is called when it is known, or cannot be: with the probability and the state after the frame,
-        or with why. Neither may raise.
+        One of the two is called when they are known, or cannot be: with a probability a frame and the state after the
+        last, or with why. Neither may raise.
         """
-        self._requests.append(_Request(frame, state, on_score, on_failure))
+        self._requests.append(_Request(frames, state, on_scores, on_failure))
         self._requested.set()
 
     async def run(self) -> None:
@@ -70,18 +77,28 @@ class VoiceActivity:
             next_tick_s = anyio.current_time() + TICK_S
             self._requested = anyio.Event()
             requests, self._requests = self._requests, []
-            await self._answer(requests)
+            for alike in _as_long(requests):
+                await self._answer(alike)
             await anyio.sleep_until(next_tick_s)
 
-    async def _answer(self, requests: list[_Request]) -> None:
+    async def _answer(self, requests: Sequence[_Request]) -> None:
+        """Answer requests of as many frames each."""
         try:
             probabilities, states = await self._host.score_vad(
-                np.stack([request.frame for request in requests]), [request.state for request in requests]
+                np.stack([request.frames for request in requests]), [request.state for request in requests]
             )
         except Exception as error:
             logger.exception("voice_activity_failed", sessions=len(requests))
             for request in requests:
                 request.on_failure(error)
             return
-        for request, probability, state in zip(requests, probabilities.tolist(), states, strict=True):
-            request.on_score(probability, state)
+        for request, scores, state in zip(requests, probabilities.tolist(), states, strict=True):
+            request.on_scores(scores, state)
+
+
+def _as_long(requests: Sequence[_Request]) -> list[list[_Request]]:
+    """Requests by how many frames they have, those of one frame first: they are of who speaks now."""
+    found: dict[int, list[_Request]] = {}
+    for request in requests:
+        found.setdefault(len(request.frames), []).append(request)
+    return [found[length] for length in sorted(found)]

@@ -81,11 +81,12 @@ async def test_a_streamed_transcription_gives_segments_and_then_the_transcript()
 async def test_language_voice_activity_and_turn_end_are_judged() -> None:
     async with host_of(fake_engines(turn_scores=[0.25])) as host:
         assert (await host.detect_language(SILENCE))[0].language == "en"
-        frames = np.stack([np.zeros(512), np.full(512, 0.5)]).astype(np.float32)
+        frames = np.stack([np.zeros((3, 512)), np.full((3, 512), 0.5)]).astype(np.float32)
         probabilities, states = await host.score_vad(frames, [host.vad_initial_state() for _ in range(2)])
-        assert probabilities[0] < 0.1
-        assert probabilities[1] > 0.9
-        assert [float(state[0]) for state in (await host.score_vad(frames, states))[1]] == [2.0, 2.0]
+        assert probabilities.shape == (2, 3)
+        assert np.all(probabilities[0] < 0.1)
+        assert np.all(probabilities[1] > 0.9)
+        assert [float(state[0]) for state in (await host.score_vad(frames, states))[1]] == [6.0, 6.0]
         assert await host.score_turn(SILENCE) == 0.25
 
 

@@ -112,8 +112,8 @@ async def test_real_engines_say_hear_and_judge_a_sentence(model_dir: Callable[[s
             assert await host.score_turn(samples) is not None
             state = host.vad_initial_state()
             heard: list[float] = []
-            for frame in samples[: 512 * 30].reshape(30, 1, 512):
+            for frame in samples[: 512 * 30].reshape(30, 1, 1, 512):
                 probabilities, (state,) = await host.score_vad(frame, [state])
-                heard.append(float(probabilities[0]))
+                heard.append(float(probabilities[0, 0]))
             assert max(heard) > 0.9
             assert sum(model.loaded for model in host.models()) == 4
