@@ -32,6 +32,7 @@ from server.settings import EngineSettings, ModelSettings, Settings
 from server.speech_engines import engine_host
 
 MODEL: Final = "whisper-base"
+_MAX_QUEUED: Final = 1_000
 _ANSWERS: Final = 9
 """A file descriptor."""
 
@@ -112,7 +113,8 @@ def _serial(device: str, compute_type: str, threads: int) -> Recognise:
 
 async def _host(stack: AsyncExitStack, device: str, compute_type: str) -> Recognise:
     settings = Settings(
-        engine=EngineSettings(device=device, compute_type=cast("Any", compute_type)),
+        # The whole corpus is asked for at once.
+        engine=EngineSettings(device=device, compute_type=cast("Any", compute_type), max_queued=_MAX_QUEUED),
         models=ModelSettings(dir=str(models_dir()), asr=MODEL),
     )
     host = await stack.enter_async_context(engine_host(settings))

@@ -19,6 +19,7 @@ from msgspec import Struct
 from benchmarks.report import Conditions
 
 _PACKAGES: Final = ("antiphon", "ctranslate2", "faster-whisper", "onnxruntime", "piper-tts", "uvicorn", "websockets")
+_OTHERS_S: Final = 2.0
 _LOOK_S: Final = 0.1
 _IDLE_SHARE: Final = 0.2
 """Of a core: servers have timers."""
@@ -103,7 +104,7 @@ def conditions(*, device: str, compute_type: str, quick: bool) -> Conditions:
         memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
         python=platform.python_version(),
         versions={name: found for name in _PACKAGES if (found := _version(name))},
-        others_load=round(os.getloadavg()[0], 2),
+        others_load=round(psutil.cpu_percent(_OTHERS_S) / 100 * (psutil.cpu_count() or 1), 2),
         device=device,
         compute_type=compute_type,
         quick=quick,

@@ -92,8 +92,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     python: str
     versions: dict[str, str]
     others_load: float
-    """Load average of the last minute before the section: 0 on a quiet machine. Above 0.5 figures are not to be
-    trusted."""
+    """Cores that were busy in the two seconds before the section: 0 on a quiet machine. Above 0.5 figures are not to be
+    trusted. (The load average would still count the section before.)"""
     device: str
     compute_type: str
     quick: bool
