@@ -259,7 +259,7 @@ class EngineHost:
     async def score_vad(
         self, frames: NDArray[np.float32], states: Sequence[VadState], *, priority: Priority = Priority.FINAL
     ) -> tuple[NDArray[np.float32], list[VadState]]:
-        """Speech probabilities ``float32, (b, t)`` of ``t`` frames of each of ``b`` streams, and their states after them.
+        """Speech probabilities ``float32, (b, t)`` of ``t`` frames of each of ``b`` streams, and the states then.
 
         Args:
             frames: ``float32, (b, t, 512)``, 16 kHz: ``t`` frames in a row of each stream.
