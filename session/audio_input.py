@@ -1,7 +1,8 @@
 """The user's audio on its way in: from pieces of any size to frames with a speech probability.
 
 Nothing here is a task: a piece that completes a frame sends it to the model, and the answer goes on from there. So a
-session that hears silence costs little, and one server can listen to hundreds.
+session that hears silence costs little, and one server can listen to hundreds. What waits, because it came faster than
+it is spoken, goes to the model many frames at a time; it is heard frame by frame all the same.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from session.voice_activity import VoiceActivity
 
 WAITING_S: Final = 1.0
 """Audio that may wait for the models before whoever sends it waits too."""
+_ASKED_FRAMES_MAX: Final = 32
+"""At the model at once: a second, which it takes a few milliseconds for."""
+_LIVE_FRAMES: Final = 16
+"""The newest half second goes frame by frame: recognition and turn detector answer meanwhile, as when it is spoken."""
 _SAMPLE_BYTES: Final = 2
 
 
@@ -74,8 +79,10 @@ class AudioInput:
         self._frames: deque[Samples | _Mark] = deque()
         self._rest: Samples = np.zeros(0, np.float32)
         """Less than a frame."""
-        self._frame: Samples | None = None
-        """At the model now."""
+        self._asked: Samples | None = None
+        """``(t, 512)``: frames at the model now."""
+        self._scored: deque[tuple[Samples, float]] = deque()
+        """Frames that are back from it and not heard yet, and their speech probabilities."""
         self._stalled = False
         self._moved_s = 0.0
         """When audio last came in or was heard."""
@@ -85,7 +92,7 @@ class AudioInput:
     @property
     def unheard_s(self) -> float:
         """Audio that was fed and not yet heard. It is much only when audio comes faster than it is spoken."""
-        waiting_samples = len(self._frames) * VAD_FRAME_SAMPLES
+        waiting_samples = (len(self._frames) + len(self._scored)) * VAD_FRAME_SAMPLES
         return waiting_samples / SESSION_RATE_HZ + len(self._fed) / _SAMPLE_BYTES / self._rate_hz
 
     async def feed(self, pcm16: bytes) -> bool:
@@ -125,18 +132,41 @@ class AudioInput:
         return not self._closed
 
     def go_on(self) -> None:
-        """Send the next frame to the model, if there is one, the last is back, and nothing holds it."""
-        while self._frame is None and not self._closed:
-            if not self._frames and len(self._fed) >= self._frame_bytes:
+        """Hear what is back from the model and send it what follows, unless something holds the next frame."""
+        while self._asked is None and not self._closed:
+            if not self._scored and not self._frames and len(self._fed) >= self._frame_bytes:
                 self._take()
-            if not self._frames or self._is_held():
+            if not (self._scored or self._frames) or self._is_held():
                 return
-            following = self._frames.popleft()
-            if isinstance(following, _Mark):
-                self._pass(following)
+            if self._scored:
+                if not self._hear_next():
+                    return
+            elif isinstance(self._frames[0], _Mark):
+                self._pass(self._frames.popleft())
             elif self._vad_state is not None:
-                self._frame = following
-                self._voice_activity.score(following, self._vad_state, self._scored, self._fail)
+                self._asked = np.stack(self._next_frames())
+                self._voice_activity.score(self._asked, self._vad_state, self._answered, self._fail)
+
+    def _next_frames(self) -> list[Samples]:
+        """Those before the next mark: one, or of what waits for long already, many."""
+        most = max(1, min(_ASKED_FRAMES_MAX, len(self._frames) - _LIVE_FRAMES))
+        following: list[Samples] = []
+        while self._frames and len(following) < most and not isinstance(self._frames[0], _Mark):
+            following.append(self._frames.popleft())
+        return following
+
+    def _hear_next(self) -> bool:
+        """Hear one frame; whether the session goes on."""
+        frame, probability = self._scored.popleft()
+        try:
+            self._hear(frame, probability)
+            if self._stalled and not self._scored and not self._frames and self._asked is None:
+                self._stalled = False
+                self._on_stall()
+        except Exception as error:  # noqa: BLE001  one session's failure must not reach the others of the tick
+            self._on_failure(error)
+            return False
+        return True
 
     def _pass(self, mark: _Mark) -> None:
         try:
@@ -160,7 +190,7 @@ class AudioInput:
             if still_s < self._stall_s:
                 await anyio.sleep(self._stall_s - still_s)
                 continue
-            if self._is_in_turn() and self._frame is None and not self._frames:
+            if self._is_in_turn() and self._asked is None and not self._scored and not self._frames:
                 self._stall()
             await anyio.sleep(self._stall_s)
 
@@ -187,20 +217,13 @@ class AudioInput:
         self._frames.append(np.pad(self._rest, (0, VAD_FRAME_SAMPLES - len(self._rest))))
         self._rest = self._rest[:0]
 
-    def _scored(self, probability: float, state: VadState) -> None:
-        frame, self._frame = self._frame, None
-        if self._closed or frame is None:
+    def _answered(self, probabilities: list[float], state: VadState) -> None:
+        frames, self._asked = self._asked, None
+        if self._closed or frames is None:
             return
         self._vad_state = state
         self._moved_s = monotonic()
-        try:
-            self._hear(frame, probability)
-            if self._stalled and not self._frames and self._frame is None:
-                self._stalled = False
-                self._on_stall()
-        except Exception as error:  # noqa: BLE001  one session's failure must not reach the others of the tick
-            self._on_failure(error)
-            return
+        self._scored.extend(zip(frames, probabilities, strict=True))
         self.go_on()
 
     def _fail(self, error: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import anyio
 import numpy as np
@@ -31,9 +32,13 @@ class Listener:
         self.held = False
         self.in_turn = False
         self.stalled = anyio.Event()
-        self.input = AudioInput(
-            rate_hz,
-            activity,
+        self.activity, self.rate_hz = activity, rate_hz
+        self.input = self.made()
+
+    def made(self) -> AudioInput:
+        return AudioInput(
+            self.rate_hz,
+            self.activity,
             STALL_S,
             hear=self.hear,
             is_held=lambda: self.held,
@@ -86,6 +91,43 @@ async def test_however_the_audio_is_cut_the_frames_are_the_same(listener: Listen
     heard = np.concatenate(listener.frames) * PCM16_SCALE
     assert np.array_equal(heard, np.arange(5 * VAD_FRAME_SAMPLES))
     assert listener.input.unheard_s == 0.0
+
+
+async def test_what_came_at_once_is_heard_frame_by_frame_and_held_between_frames(listener: Listener) -> None:
+    hear, heard_before = listener.hear, list[int]()
+
+    def hear_two(frame: Samples, probability: float) -> None:
+        hear(frame, probability)
+        listener.held = len(listener.frames) == 2
+
+    listener.hear = hear_two
+    listener.input = listener.made()
+    await listener.input.feed(ramp(20))
+    await listener.heard(2)
+    await wait_all_tasks_blocked()
+    heard_before.append(len(listener.frames))
+    assert listener.input.unheard_s == pytest.approx(18 * 0.032)
+    listener.held = False
+    listener.input.go_on()
+    await listener.heard(20)
+    assert heard_before == [2]
+    assert np.array_equal(np.concatenate(listener.frames) * PCM16_SCALE, np.arange(20 * VAD_FRAME_SAMPLES))
+
+
+async def test_a_backlog_costs_a_call_a_second_up_to_what_would_be_spoken_now(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    score = VoiceActivity.score
+
+    def spied(activity: VoiceActivity, frames: Samples, *rest: Any) -> None:
+        lengths.append(len(frames))
+        score(activity, frames, *rest)
+
+    monkeypatch.setattr(VoiceActivity, "score", spied)
+    await listener.input.feed(ramp(60))
+    await listener.heard(60)
+    assert lengths == [32, 12, *[1] * 16]
 
 
 async def test_audio_of_another_rate_comes_out_at_the_sessions(activity: VoiceActivity) -> None:

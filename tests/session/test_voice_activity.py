@@ -17,8 +17,8 @@ from session.voice_activity import VoiceActivity
 
 pytestmark = pytest.mark.anyio
 
-LOUD = np.full(VAD_FRAME_SAMPLES, 0.5, np.float32)
-SILENT = np.zeros(VAD_FRAME_SAMPLES, np.float32)
+LOUD = np.full((1, VAD_FRAME_SAMPLES), 0.5, np.float32)
+SILENT = np.zeros((1, VAD_FRAME_SAMPLES), np.float32)
 
 
 class Asked:
@@ -31,16 +31,16 @@ class Asked:
         self.failures: list[Exception] = []
         self.answered = anyio.Event()
 
-    async def ask(self, frame: NDArray[np.float32]) -> None:
-        self.begin(frame)
+    async def ask(self, frames: NDArray[np.float32]) -> None:
+        self.begin(frames)
         await self.answered.wait()
 
-    def begin(self, frame: NDArray[np.float32]) -> None:
+    def begin(self, frames: NDArray[np.float32]) -> None:
         self.answered = anyio.Event()
-        self.activity.score(frame, self.state, self._score, self._fail)
+        self.activity.score(frames, self.state, self._score, self._fail)
 
-    def _score(self, probability: float, state: VadState) -> None:
-        self.scores.append(probability)
+    def _score(self, probabilities: list[float], state: VadState) -> None:
+        self.scores += probabilities
         self.state = state
         self.answered.set()
 
@@ -86,6 +86,21 @@ async def test_frames_that_come_together_are_one_call_and_each_stream_gets_its_o
     assert batches == [2]
     assert loud.scores[0] > 0.9
     assert silent.scores == [0.0]
+
+
+async def test_who_is_behind_has_its_frames_in_one_call_of_its_own(
+    activity: VoiceActivity, batches: list[int]
+) -> None:
+    behind, live, other = Asked(activity), Asked(activity), Asked(activity)
+    behind.begin(np.concatenate((SILENT, LOUD, SILENT)))
+    live.begin(LOUD)
+    other.begin(SILENT)
+    for stream in (live, other, behind):
+        await stream.answered.wait()
+    assert batches == [2, 1]  # those of one frame first
+    assert [score > 0.9 for score in behind.scores] == [False, True, False]
+    assert behind.state.tolist() == [3.0]
+    assert (len(live.scores), len(other.scores)) == (1, 1)
 
 
 async def test_a_stream_keeps_its_state_from_frame_to_frame(activity: VoiceActivity, batches: list[int]) -> None:
