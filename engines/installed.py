@@ -28,8 +28,8 @@ log = structlog.get_logger("antiphon.engines")
 _MAX_AUTO_WORKERS: Final = 4
 """Each worker of recognition has buffers of its own; more are for those who ask for them."""
 _LEAST_THREADS: Final = 2
-"""Of a recognition, where there are as many cores: one alone is then a quarter faster, and all workers together lose 3 %
-to having more threads than cores (measured with whisper-base on two)."""
+"""Of a recognition, where there are as many cores: one alone is then a quarter faster, and all workers together lose
+3 % to having more threads than cores (measured with whisper-base on two)."""
 _KOKORO_THREADS_MAX: Final = 4
 
 

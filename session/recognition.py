@@ -105,6 +105,11 @@ class TurnRecognizer:
         """Whether the turn detector is being asked."""
         return self._score_scope is not None
 
+    @property
+    def is_finalizing(self) -> bool:
+        """Whether a final transcript that is wanted is being made."""
+        return self._final_scope is not None and not self._final_scope.cancel_called
+
     def partial(self, tasks: TaskGroup, action: PartialAsr) -> None:
         """Start a partial transcript, unless one is being made: the next will have this audio too."""
         if self._settings.partials and self._partial_scope is None:
@@ -182,6 +187,7 @@ class TurnRecognizer:
                 self.final, self.final_error = EMPTY, error.info
             words = [word.text for word in self.final.words]
             self.final_stability = self._agreement.kept_by(words) if action.turn == self._turn else 1.0
+            self._final_scope = None
             self._on_final(action.generation)
 
     def _agreement_of(self, action: PartialAsr) -> LocalAgreement:

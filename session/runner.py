@@ -445,7 +445,8 @@ class Session:
         """
         if self._input.unheard_s <= BEHIND_S:
             return False
-        is_weighed = self._state.user is UserState.PAUSED and self._recognizer.is_scoring
+        is_asked = self._recognizer.is_scoring or self._recognizer.is_finalizing
+        is_weighed = self._state.user is UserState.PAUSED and is_asked
         return is_weighed or self._state.user is UserState.COMMIT
 
     def _fail(self, error: Exception) -> None:

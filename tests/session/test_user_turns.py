@@ -188,7 +188,10 @@ async def test_a_late_final_transcript_amends_the_turn(clock: FakeClock, user: U
             while not (turn := session._state).heard:
                 await anyio.lowlevel.checkpoint()
             hanging.hang()
-            await session.feed(user.silence(900))
+            for _ in range(3):  # as it is spoken: what waits to be heard would wait for the transcript
+                await session.feed(user.silence(320))
+                while session._input.unheard_s >= 0.032:
+                    await anyio.lowlevel.checkpoint()
             await stage.until(lambda: bool(published(session, TurnEnded)))
             provisional = await session.listen(20)
             hanging.go_on()

@@ -88,9 +88,7 @@ async def test_frames_that_come_together_are_one_call_and_each_stream_gets_its_o
     assert silent.scores == [0.0]
 
 
-async def test_who_is_behind_has_its_frames_in_one_call_of_its_own(
-    activity: VoiceActivity, batches: list[int]
-) -> None:
+async def test_who_is_behind_has_its_frames_in_one_call_of_its_own(activity: VoiceActivity, batches: list[int]) -> None:
     behind, live, other = Asked(activity), Asked(activity), Asked(activity)
     behind.begin(np.concatenate((SILENT, LOUD, SILENT)))
     live.begin(LOUD)
