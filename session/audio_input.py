@@ -141,8 +141,9 @@ class AudioInput:
             if self._scored:
                 if not self._hear_next():
                     return
-            elif isinstance(self._frames[0], _Mark):
-                self._pass(self._frames.popleft())
+            elif isinstance(following := self._frames[0], _Mark):
+                self._frames.popleft()
+                self._pass(following)
             elif self._vad_state is not None:
                 self._asked = np.stack(self._next_frames())
                 self._voice_activity.score(self._asked, self._vad_state, self._answered, self._fail)
@@ -151,8 +152,9 @@ class AudioInput:
         """Those before the next mark: one, or of what waits for long already, many."""
         most = max(1, min(_ASKED_FRAMES_MAX, len(self._frames) - _LIVE_FRAMES))
         following: list[Samples] = []
-        while self._frames and len(following) < most and not isinstance(self._frames[0], _Mark):
-            following.append(self._frames.popleft())
+        while self._frames and len(following) < most and not isinstance(frame := self._frames[0], _Mark):
+            following.append(frame)
+            self._frames.popleft()
         return following
 
     def _hear_next(self) -> bool:
