@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,5 +72,5 @@ async def speak(microphone: httpx.AsyncClient, session_id: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Use Antiphon over the Model Context Protocol.")
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server (default: %(default)s)")
+    parser.add_argument("--url", default=os.environ.get("ANTIPHON_URL", "http://127.0.0.1:8080"), help="the server")
     anyio.run(main, parser.parse_args().url)

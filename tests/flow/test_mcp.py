@@ -7,8 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -101,19 +101,18 @@ async def test_one_session_has_the_same_history_over_mcp_websocket_and_events(
     assert [item["role"] for item in over_mcp["items"]] == ["user", "agent"]
 
 
-def started(*arguments: str, tmp_path: Path) -> AbstractAsyncContextManager[Any]:
-    """A client's own server on standard input and output; what it logs goes nowhere."""
-    return stdio_client(
-        StdioServerParameters(
-            command=sys.executable,
-            args=["-m", "server", "mcp", *arguments],
-            env={**os.environ, "ANTIPHON_STORE_PATH": str(tmp_path / "sessions.db")},
-        ),
-        errlog=(tmp_path / "log").open("w"),
+@asynccontextmanager
+async def started(*arguments: str, tmp_path: Path) -> AsyncGenerator[Any]:
+    """A client's own server on standard input and output; what it logs goes into a file."""
+    parameters = StdioServerParameters(
+        command=sys.executable, args=["-m", "server", "mcp", *arguments], env=dict(os.environ)
     )
+    with (tmp_path / "log").open("w") as log:
+        async with stdio_client(parameters, errlog=log) as streams:
+            yield streams
 
 
-@pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_client_starts_a_server_of_its_own_which_the_users_client_can_reach(tmp_path: Path, mode: str) -> None:
     with anyio.fail_after(DEADLINE_S):
         async with Client(started(tmp_path=tmp_path), mode=mode) as agent:
