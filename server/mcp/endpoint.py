@@ -17,7 +17,7 @@ from server.mcp.services import PRINCIPAL_KEY, McpServer
 
 PATH: Final = "/mcp"
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-"""The SDK parses bodies on the event loop, at about 3 ms a megabyte. Longer recordings go to
+"""The SDK parses bodies on the event loop, at one to two milliseconds a megabyte. Longer recordings go to
 ``/v1/audio/transcriptions``, where they are not inside JSON."""
 MAX_CONNECTIONS: Final = 1_000
 """Of clients of 2025-11-25, whose protocol has sessions of its own. 2026-07-28 has none."""
