@@ -28,8 +28,8 @@ log = structlog.get_logger("antiphon.session")
 
 FINALS_KEPT: Final = 100
 FINALS_MIN: Final = 5
-FINAL_GUESS_S: Final = 2.0
-"""The first transcripts wait for the model to warm up."""
+FINAL_GUESS_S: Final = 5.0
+"""The first transcripts wait for the model to be loaded."""
 EMPTY = Transcript(text="", language="", language_probability=0.0, duration_s=0.0)
 
 

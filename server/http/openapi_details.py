@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from schemas import examples
 from schemas.errors import ErrorBody
-from schemas.events import Playback, ServerEvent
+from schemas.events import Commit, Playback, ServerEvent
 from schemas.models import ModelKind
 from schemas.openai import (
     CreatedVoice,
@@ -41,11 +41,11 @@ Events = Mapping[str, type[Struct]]
 WEBSOCKET: Final = """\
 The microphone and the loudspeaker of a session are a WebSocket, which OpenAPI cannot describe:
 `WS /v1/sessions/{session_id}/stream`. Binary frames to the server are 16-bit little-endian mono PCM at the session's
-input_rate_hz; text frames are JSON, one of the schemas Playback, Say, StopSpeaking and Close. Text frames from the
-server are the events of the session, which are those of streamEvents; after each say.audio whose audio is null comes a
-binary frame with its PCM at output_rate_hz. With `?after=SEQ` the stream goes on after that event. Close codes: 1000
-after session.closed, 4400 bad after, 4404 no such session, 4408 the client takes no data, 4409 the session is over,
-4410 the events are no longer kept, 1011 the server failed."""
+input_rate_hz; text frames are JSON, one of the schemas Playback, Say, StopSpeaking, Commit, Clear, Mute, Dtmf and
+Close. Text frames from the server are the events of the session, which are those of streamEvents; after each say.audio
+whose audio is null comes a binary frame with its PCM at output_rate_hz. With `?after=SEQ` the stream goes on after that
+event. Close codes: 1000 after session.closed, 4400 bad after, 4404 no such session, 4408 the client takes no data, 4409
+the session is over, 4410 the events are no longer kept, 1011 the server failed."""
 _OPENAI_NAMES: Final = "All but error have their name in the field type of their data alone."
 
 
@@ -118,6 +118,7 @@ DETAILS: Final[Mapping[str, Details]] = MappingProxyType(
         "getSession": Details(result=examples.SESSION),
         "closeSession": Details(result=examples.SESSION),
         "getSessionConversation": Details(result=examples.CONVERSATION),
+        "commandInput": Details(body=Commit()),
         "reportPlayback": Details(body=Playback(item_id="item_1", played_ms=900)),
         "sendAudio": Details(result=AudioAccepted(accepted_ms=900)),
         "streamEvents": Details(
