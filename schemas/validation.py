@@ -45,11 +45,20 @@ def json_object(body: bytes | str) -> dict[str, object]:
         raise invalid_request(error) from error
 
 
-def _decoded(body: bytes | str, kind: Any) -> Any:  # noqa: ANN401  what msgspec takes for a type
-    if (body.count(",") if isinstance(body, str) else body.count(b",")) > MAX_COMMAS:
+def require_commas(count: int) -> None:
+    """Do nothing if JSON with so many commas may be decoded.
+
+    Raises:
+        SpeechError: ``invalid_request``.
+    """
+    if count > MAX_COMMAS:
         raise SpeechError(
             ErrorCode.INVALID_REQUEST, f"The body has more than {MAX_COMMAS} elements. Nothing here needs as many."
         )
+
+
+def _decoded(body: bytes | str, kind: Any) -> Any:  # noqa: ANN401  what msgspec takes for a type
+    require_commas(body.count(",") if isinstance(body, str) else body.count(b","))
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError:

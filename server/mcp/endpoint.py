@@ -6,18 +6,20 @@ from typing import Any, Final, cast
 
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPReceiveMessage, Receive, Scope, Send, WebSocketReceiveMessage
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 
+from schemas.validation import require_commas
 from server.http.gate import needs, principal_of
 from server.mcp.services import PRINCIPAL_KEY, McpServer
 
 PATH: Final = "/mcp"
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-"""The SDK parses bodies on the event loop, at one to two milliseconds a megabyte. Longer recordings go to
+"""The SDK parses bodies on the event loop: Base64 at one to two milliseconds a megabyte, and more than
+:data:`schemas.validation.MAX_COMMAS` elements are refused before. Longer recordings go to
 ``/v1/audio/transcriptions``, where they are not inside JSON."""
 MAX_CONNECTIONS: Final = 1_000
 """Of clients of 2025-11-25, whose protocol has sessions of its own. 2026-07-28 has none."""
@@ -53,6 +55,21 @@ def mcp_route(manager: StreamableHTTPSessionManager) -> ASGIRouteHandler:
         token = AccessToken(token="", client_id=principal.tenant, subject=principal.subject, scopes=[])
         scope["user"] = AuthenticatedUser(token)
         # Starlette types a scope as a mapping, Litestar as one of its own.
-        await cast("Any", manager.asgi_app)(scope, receive, send)
+        await cast("Any", manager.asgi_app)(scope, _counting(receive), send)
 
     return mcp
+
+
+def _counting(receive: Receive) -> Receive:
+    """The same messages, until the body has more elements than JSON may have: the SDK reads it whole, then parses."""
+    commas = 0
+
+    async def counted() -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        nonlocal commas
+        message = await receive()
+        if message["type"] == "http.request":
+            commas += message["body"].count(b",")
+            require_commas(commas)
+        return message
+
+    return counted

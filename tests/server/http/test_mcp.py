@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -127,6 +127,23 @@ async def test_a_body_that_is_too_large_is_refused(open_client: OpenClient) -> N
     async with open_client(settings) as client:
         assert (await call(client, "tools/list")).status_code == 200
         assert (await client.post("/mcp", content=bytes(1_001), headers=HEADERS)).status_code == 413
+
+
+@pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
+async def test_a_body_of_too_many_elements_is_refused_before_it_is_parsed(
+    open_client: OpenClient, revision: str
+) -> None:
+    async def pieces() -> AsyncGenerator[bytes]:
+        yield b"["
+        for _ in range(11):
+            yield b"{}," * 10_000  # none of which has too many of its own
+
+    async with open_client() as client:
+        headers = {**HEADERS, "MCP-Protocol-Version": revision}
+        response = await client.post("/mcp", content=pieces(), headers=headers)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "invalid_request"
+    assert "more than 100000 elements" in response.json()["error"]["message"]
 
 
 async def test_what_the_protocol_parses_at_once_has_a_limit_of_its_own() -> None:
