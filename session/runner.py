@@ -57,13 +57,7 @@ from session.recognition import RecognitionCounts, TurnRecognizer
 from session.speaking import Speaker
 from session.timers import Timers
 from session.turn import step
-from session.turn_actions import (
-    PartialAsr,
-    SetTimer,
-    Timer,
-    TurnAction,
-    UserAction,
-)
+from session.turn_actions import PartialAsr, SetTimer, Timer, TurnAction, UserAction
 from session.turn_events import (
     EndOfTurnScore,
     FinalPosition,
