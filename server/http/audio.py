@@ -23,7 +23,7 @@ from server.http.gate import needs, principal_of
     description="What synthesize made with audio_as=link. It is kept for ten minutes.",
     tags=["tools"],
     responses={
-        **error_responses(401, 403, 410),
+        **error_responses(400, 401, 403, 404, 410),
         200: ResponseSpec(bytes, media_type="audio/*", description="The audio file", generate_examples=False),
     },
     sync_to_thread=False,

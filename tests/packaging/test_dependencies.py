@@ -41,6 +41,7 @@ def undeclared(folders: Iterable[Path], allowed: set[str], first_party: set[str]
         (name, path.name)
         for name, path in imported(folders)
         if name not in sys.stdlib_module_names | first_party
+        and not (path.parent / f"{name}.py").exists()  # a script's neighbour
         and not {canonicalize_name(found) for found in distributions.get(name, [])} & allowed
     }
 

@@ -183,7 +183,7 @@ def test_what_was_decided_otherwise_is_a_difference() -> None:
 
 
 def test_another_core_or_other_settings_are_found_at_the_first_event_they_change() -> None:
-    log = _fuzzed(5, events=600)
+    log = _fuzzed(1, events=600)
     settings = changed(log.header.settings, onset_ms=320)
     result = replay(DecisionLog(changed(log.header, settings=settings), log.entries))
     assert result.differing > 0
