@@ -14,7 +14,8 @@ import pytest
 from engines.codec.decoder import Decoder
 from schemas.errors import ErrorCode, SpeechError
 
-MUTANTS_PER_FILE = 25
+MUTANTS_PER_FILE = 286
+"""Two thousand in all."""
 
 REFUSALS = {
     ErrorCode.NO_AUDIO,
