@@ -28,9 +28,10 @@ from msgspec import Struct
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from engines.public_http import PublicTransport, Resolve, resolved
-from schemas.errors import ErrorCode, SpeechError
+from schemas.errors import ErrorCode, ErrorInfo, SpeechError
 from schemas.events import ServerEvent
 from server.settings import WebhookSettings
+from session.redaction import open_fields
 
 _log = structlog.stdlib.get_logger("antiphon.webhooks")
 
@@ -42,8 +43,8 @@ DELIVERY_S: Final = 300.0
 QUEUED_MAX: Final = 1_000
 """Messages that wait for an endpoint."""
 STOPPING: Final = "the server stops"
-_TEXTS: Final = frozenset({"text", "words", "heard_text", "remaining_text", "settings"})
-"""Fields that hold what was said, or what was told to expect it."""
+_PRIVATE: Final = frozenset({"digit", "settings"})
+"""Besides all that may be text: keys can spell a card's number, and settings are nobody else's business."""
 
 
 class Message(Struct, frozen=True):
@@ -239,9 +240,8 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _message(session_id: str, event: ServerEvent, *, with_text: bool) -> Message:
-    fields: dict[str, Any] = msgspec.to_builtins(event)
-    name = str(fields.pop("type"))
-    data = {key: value for key, value in fields.items() if with_text or key not in _TEXTS}
+    data: dict[str, Any] = msgspec.to_builtins(event) if with_text else _without_text(event)
+    name = str(data.pop("type"))
     moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Message(
         # Whoever has a session's id has the session; this one is often in logs.
@@ -249,6 +249,16 @@ def _message(session_id: str, event: ServerEvent, *, with_text: bool) -> Message
         type=name,
         body=msgspec.json.encode({"type": name, "timestamp": moment, "data": {"session_id": session_id, **data}}),
     )
+
+
+def _without_text(value: ServerEvent | ErrorInfo) -> dict[str, Any]:
+    """What is known to hold no text; of an error, its code."""
+    private = _PRIVATE.union(open_fields(type(value)))
+    fields: dict[str, Any] = msgspec.to_builtins(value)
+    kept = {name: field for name, field in fields.items() if field is None or name not in private}
+    if (error := getattr(value, "error", None)) is not None:
+        kept["error"] = _without_text(error)
+    return kept
 
 
 def _checked_events(settings: WebhookSettings) -> frozenset[str]:

@@ -2,21 +2,25 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import httpx
+import msgspec
 import pytest
 import stamina
 from click.testing import CliRunner
+from msgspec import Struct
+from msgspec import inspect as types
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
-from schemas.errors import ErrorCode, SpeechError
-from schemas.events import SayEnded, ServerEvent, SessionClosed, SpeechStarted, TurnEnded
+from schemas.errors import ErrorCode, ErrorInfo, SpeechError
+from schemas.events import DtmfReceived, SayEnded, ServerEvent, SessionClosed, SessionError, SpeechStarted, TurnEnded
 from schemas.sessions import HeardSource, SpeechStatus
 from server import webhooks as webhooks_module
 from server.cli.main import antiphon
@@ -86,6 +90,57 @@ async def test_what_was_said_is_not_posted_unless_asked_for(web_server: Any) -> 
     await posted(web_server, TURN, said, include_text=True)
     assert [json.loads(hit.body)["data"].get("text") for hit in web_server.hits[2:]] == ["my secret", None]
     assert json.loads(web_server.hits[3].body)["data"]["heard_text"] == "my secret"
+
+
+def filled(kind: type[Struct]) -> Struct:
+    """One with a secret in the place of each text that is no id and no language."""
+    found = types.type_info(kind)
+    assert isinstance(found, types.StructType)
+    return kind(**{field.name: part(field.name, field.type) for field in found.fields})
+
+
+def part(name: str, kind: types.Type) -> Any:
+    match kind:
+        case types.StrType():
+            return "en" if name == "language" or name.endswith(("_id", "_ids")) else "my secret"
+        case types.UnionType(types=choices):
+            return part(name, next(choice for choice in choices if not isinstance(choice, types.NoneType)))
+        case types.VarTupleType(item_type=inner):
+            return (part(name, inner),)
+        case types.Metadata(type=inner):
+            return part(name, inner)
+        case types.StructType(cls=cls):
+            return filled(cls)
+        case types.LiteralType(values=values):
+            return values[0]
+        case types.EnumType(cls=cls):
+            return next(iter(cls))
+        case types.BoolType():
+            return True
+        case _:
+            assert isinstance(kind, types.IntType | types.FloatType)
+            return 1
+
+
+@pytest.mark.parametrize("kind", get_args(ServerEvent), ids=lambda kind: kind.__name__)
+async def test_no_event_of_any_kind_tells_a_text(web_server: Any, kind: type[ServerEvent]) -> None:
+    event: Any = filled(kind)
+    types_of_events = (str(kind.__struct_config__.tag),)
+    await posted(web_server, event, events=types_of_events)
+    await posted(web_server, event, events=types_of_events, include_text=True)
+    without, with_text = (hit.body for hit in web_server.hits)
+    assert b"secret" not in without
+    assert (b"secret" in with_text) is (b"my secret" in msgspec.json.encode(event))
+    assert json.loads(without)["data"]["seq"] == 1
+
+
+async def test_keys_that_were_pressed_are_not_posted_and_of_an_error_its_code_is(web_server: Any) -> None:
+    error = ErrorInfo(ErrorCode.UNKNOWN_VOICE, "There is no voice 'my secret'.", retryable=False, param="voice")
+    events = (DtmfReceived(seq=1, digit="7"), SessionError(seq=2, error=error))
+    await posted(web_server, *events, events=("dtmf", "error"))
+    pressed, failed = (json.loads(hit.body)["data"] for hit in web_server.hits)
+    assert "digit" not in pressed
+    assert failed["error"] == {"code": "unknown_voice", "retryable": False, "retry_after_s": None}
 
 
 async def test_only_events_that_were_asked_for_are_posted(web_server: Any) -> None:
@@ -192,6 +247,19 @@ async def test_an_endpoint_that_hangs_up_or_does_not_answer_is_tried_again(web_s
         async with posting(Webhooks(slow, resolve)) as webhooks:
             webhooks.observe(SESSION, [TURN])
     assert "no answer" in next(entry["reason"] for entry in logs if entry["event"] == "webhook_dead")
+
+
+async def test_a_moment_without_name_resolution_loses_nothing(web_server: Any) -> None:
+    failures = iter([socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), OSError("down")])
+
+    async def resolve(_host: str, _port: int) -> list[Any]:
+        if (error := next(failures, None)) is not None:
+            raise error
+        return [ip_address("127.0.0.1")]
+
+    async with posting(Webhooks(settings(web_server), resolve)) as webhooks:
+        webhooks.observe(SESSION, [TURN])
+    assert (webhooks.delivered, webhooks.dead) == (1, 0)
 
 
 async def test_a_fault_of_the_server_costs_one_message(web_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
