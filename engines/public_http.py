@@ -34,6 +34,8 @@ MAX_REDIRECTS: Final = 3
 FETCHES_MAX: Final = 4
 """At the same time: each holds a file in memory. Others wait for their turn, which is part of their time."""
 _PORTS: Final = {"http": 80, "https": 443}
+_NOT_PUBLIC: Final = "Its host has no address, or one that is not public."
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 @cache
@@ -77,6 +79,7 @@ class PublicTransport(httpx.AsyncBaseTransport):
 
         Raises:
             SpeechError: ``url_refused``.
+            httpx.ConnectError: The name could not be resolved, or what it leads to not be reached.
         """
         url = request.url
         if url.scheme not in _PORTS or not url.host or url.userinfo:
@@ -95,11 +98,13 @@ class PublicTransport(httpx.AsyncBaseTransport):
     async def _checked_address(self, host: str, port: int) -> Address:
         try:
             addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError, ValueError):
-            addresses = []
+        except OSError as error:
+            raise httpx.ConnectError("the name was not resolved") from error  # it may be, a moment later
+        except ValueError:
+            addresses = []  # no name at all
         is_trusted = f"{host}:{port}" in self._trusted
         if not addresses or not (is_trusted or all(map(is_public, addresses))):
-            raise refused("Its host has no address, or one that is not public.")
+            raise refused(_NOT_PUBLIC)
         return addresses[0]
 
     async def aclose(self) -> None:
@@ -156,6 +161,8 @@ class Fetcher:
         except httpx.TooManyRedirects as error:
             raise _failed(f"It redirects more than {MAX_REDIRECTS} times.") from error
         except httpx.HTTPError as error:
+            if isinstance(cause := error.__cause__, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
+                raise refused(_NOT_PUBLIC) from error  # or a caller could try which names a private network has
             raise _failed(f"The connection failed ({type(error).__name__}).") from error
 
     async def _fetched(self, url: str) -> bytes:

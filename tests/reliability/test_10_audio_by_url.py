@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -131,6 +132,24 @@ async def test_a_name_with_an_address_that_is_not_public_is_refused(canary: Any,
     message = await refusal(Fetcher(FetchLimits(enabled=True), resolve).fetch(f"http://evil.test:{canary.port}/"))
     assert "127.0.0.1" not in message
     assert canary.hits == []
+
+
+async def test_a_name_that_is_not_resolved_may_be_tried_again() -> None:
+    async def resolve(_host: str, _port: int) -> list[Any]:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    fetch = Fetcher(FetchLimits(enabled=True), resolve).fetch("http://public.test/")
+    assert "connection failed" in await refusal(fetch, ErrorCode.FETCH_FAILED)
+
+
+async def test_a_name_that_does_not_exist_looks_like_a_private_one() -> None:
+    async def resolve(host: str, _port: int) -> list[Any]:
+        if host == "none.test":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [ip_address("10.0.0.1")]
+
+    fetcher = Fetcher(FetchLimits(enabled=True), resolve)
+    assert await refusal(fetcher.fetch("http://none.test/")) == await refusal(fetcher.fetch("http://private.test/"))
 
 
 async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(
