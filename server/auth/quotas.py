@@ -97,6 +97,31 @@ class _Usage:
         return not self.running and all(bucket.left >= bucket.amount for bucket in buckets)
 
 
+class OpenRequest:
+    """One of the requests that are open at the same time, as long as anything holds it.
+
+    Args:
+        usage: Where it counts.
+    """
+
+    def __init__(self, usage: _Usage) -> None:
+        self._usage = usage
+        self._holders = 0
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """It is open inside the block. What it began may outlive the HTTP request, and counts once with it."""
+        if not self._holders:
+            self._usage.running += 1
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self._usage.running -= 1
+
+
 class QuotaLedger:
     """Counts for every principal.
 
@@ -113,7 +138,7 @@ class QuotaLedger:
         return len(self._usage)
 
     @contextmanager
-    def request(self, principal: Principal) -> Generator[None]:
+    def request(self, principal: Principal) -> Generator[OpenRequest]:
         """Count a request, and inside the block one that is open.
 
         Raises:
@@ -127,11 +152,9 @@ class QuotaLedger:
             if (wait_s := usage.requests.wait_s(1)) > 0:
                 raise _exceeded("requests_per_min", f"{usage.requests.amount:g} requests a minute", wait_s)
             usage.requests.use(1)
-        usage.running += 1
-        try:
-            yield
-        finally:
-            usage.running -= 1
+        request = OpenRequest(usage)
+        with request.held():
+            yield request
 
     def audio(self, principal: Principal) -> Allowance:
         """What the principal may still have heard and spoken."""

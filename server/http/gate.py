@@ -7,12 +7,13 @@ whoever is known. One that says nothing is for administrators.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, cast
 
 import msgspec
 import structlog
+from anyio import CancelScope
 from litestar.datastructures import Headers
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,7 +23,7 @@ from schemas.principal import LOCAL, Principal
 from schemas.principal import Scope as AccessScope
 from server.auth.access import Access, Credential
 from server.auth.challenge import challenge
-from server.auth.quotas import QuotaLedger
+from server.auth.quotas import OpenRequest, QuotaLedger
 from server.errors import error_body, error_headers, request_id_of
 
 Opt = dict[str, Any]
@@ -33,6 +34,8 @@ PUBLIC: Final[Opt] = {"public": True}
 SUBPROTOCOL: Final = "antiphon.v1"
 TOKEN_SUBPROTOCOL: Final = "antiphon.bearer."  # noqa: S105  the form, not a secret
 """Browsers can send no header with a WebSocket; the token comes as a subprotocol, beside the one that is chosen."""
+_ADMISSION_KEY: Final = "admission"
+INVALID_NOW: Final = "The key or token by which this began is valid no longer."
 _UNAUTHENTICATED_CODE: Final = 4401
 _REFUSED_BEFORE_HANDSHAKE: Final = 1008
 
@@ -47,6 +50,34 @@ def principal_of(scope: Scope) -> Principal:
     principal = cast("Mapping[str, Any]", scope)["user"]
     assert isinstance(principal, Principal)
     return principal
+
+
+class Admission:
+    """What a request came in by, for work that it began and that goes on without it.
+
+    Args:
+        access: Knows when the credential is valid no longer.
+        credential: By which it came in.
+        request: As it is counted.
+    """
+
+    def __init__(self, access: Access, credential: Credential, request: OpenRequest) -> None:
+        self._access = access
+        self._credential = credential
+        self._request = request
+
+    @contextmanager
+    def held(self) -> Generator[CancelScope]:
+        """The request counts as open inside the block, which is cancelled if the credential ceases to be valid."""
+        with self._request.held(), self._access.held(self._credential) as scope:
+            yield scope
+
+
+def admission_of(scope: Mapping[str, Any]) -> Admission:
+    """How a request came in, on every route that is not public."""
+    admission = scope["state"][_ADMISSION_KEY]
+    assert isinstance(admission, Admission)
+    return admission
 
 
 class Gate(ASGIMiddleware):
@@ -69,11 +100,13 @@ class Gate(ASGIMiddleware):
         with ExitStack() as stack:
             try:
                 credential = await self._admit(scope)
-                stack.enter_context(self._quotas.request(credential.principal))
+                request = stack.enter_context(self._quotas.request(credential.principal))
             except SpeechError as error:
                 await self._refuse(scope, send, error)
                 return
-            validity = stack.enter_context(self._access.held(credential))
+            admission = Admission(self._access, credential, request)
+            cast("dict[str, Any]", scope)["state"][_ADMISSION_KEY] = admission
+            validity = stack.enter_context(admission.held())
             await next_app(scope, receive, exchange.send)
         if validity.cancelled_caught:
             await self._end(scope, exchange)
@@ -91,11 +124,10 @@ class Gate(ASGIMiddleware):
 
     async def _end(self, scope: Scope, exchange: _Exchange) -> None:
         """The credential is valid no longer. What has begun over HTTP is cut off: to end it well would be a lie."""
-        reason = "The key or token by which this began is valid no longer."
         if not exchange.has_begun:
-            await self._refuse(scope, exchange.send, SpeechError(ErrorCode.UNAUTHENTICATED, reason))
+            await self._refuse(scope, exchange.send, SpeechError(ErrorCode.UNAUTHENTICATED, INVALID_NOW))
         elif scope["type"] == "websocket":
-            await exchange.send({"type": "websocket.close", "code": _UNAUTHENTICATED_CODE, "reason": reason})
+            await exchange.send({"type": "websocket.close", "code": _UNAUTHENTICATED_CODE, "reason": INVALID_NOW})
 
     async def _refuse(self, scope: Scope, send: Send, error: SpeechError) -> None:
         headers = {**error_headers(error), "Content-Type": "application/json"}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
+from schemas.errors import ErrorCode, SpeechError
 from schemas.principal import LOCAL, Principal
 from schemas.tools import ToolEvent
 from server.callers import Callers
+from server.http.gate import INVALID_NOW, admission_of
 from tools.tool import ToolContext, ignore_event
 
 RequestContext = ServerRequestContext[Any, Any]
@@ -28,6 +31,22 @@ def principal_of(context: RequestContext) -> Principal:
     principal = context.request.scope["state"][PRINCIPAL_KEY]
     assert isinstance(principal, Principal)
     return principal
+
+
+@contextmanager
+def admitted(context: RequestContext) -> Generator[None]:
+    """For work that a client's going away does not end, as over 2025-11-25: it counts as the request that began it.
+
+    Raises:
+        SpeechError: ``unauthenticated``, if the key or token ceased to be valid inside the block.
+    """
+    if context.request is None:
+        yield
+        return
+    with admission_of(context.request.scope).held() as validity:
+        yield
+    if validity.cancelled_caught:
+        raise SpeechError(ErrorCode.UNAUTHENTICATED, INVALID_NOW)
 
 
 def tool_context(

@@ -22,7 +22,7 @@ from schemas.errors import ErrorCode, SpeechError
 from schemas.tools import ToolAudio, ToolEvent, ToolInfo, ToolProgress, ToolSegment
 from server.callers import Callers
 from server.mcp.results import result_of
-from server.mcp.services import RequestContext, tool_context
+from server.mcp.services import RequestContext, admitted, tool_context
 from tools.registry import TOOLS
 from tools.schema import tool_info
 
@@ -64,13 +64,15 @@ class McpTools:
             raise MCPError(INVALID_PARAMS, error.message) from error
         try:
             arguments = TOOLS.decode(params.name, params.arguments or {})
-            result = await tool.run(tool_context(self._callers, context, _reporter(context)), arguments)
+            with admitted(context):
+                return result_of(
+                    arguments, await tool.run(tool_context(self._callers, context, _reporter(context)), arguments)
+                )
         except SpeechError as error:
             return _failed(error)
         except Exception:  # noqa: BLE001  the boundary: the model is told, the log has the details
             _log.exception("mcp_tool_failed", tool=params.name)
             return _failed(SpeechError(ErrorCode.INTERNAL, "Something failed inside the server."))
-        return result_of(arguments, result)
 
 
 def _described(tool: ToolInfo) -> Tool:
