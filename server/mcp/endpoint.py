@@ -7,11 +7,13 @@ from typing import Any, Final, cast
 from litestar import asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPReceiveMessage, Receive, Scope, Send, WebSocketReceiveMessage
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, AuthorizationContext
 from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 
+from schemas.errors import ErrorCode, SpeechError
 from schemas.validation import require_commas
 from server.http.gate import needs, principal_of
 from server.mcp.services import PRINCIPAL_KEY, McpServer
@@ -23,17 +25,44 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 ``/v1/audio/transcriptions``, where they are not inside JSON."""
 MAX_CONNECTIONS: Final = 1_000
 """Of clients of 2025-11-25, whose protocol has sessions of its own. 2026-07-28 has none."""
-CONNECTION_IDLE_S: Final = 1_800.0
+MAX_CONNECTIONS_EACH: Final = 100
+"""Of one key or token."""
+CONNECTION_IDLE_S: Final = 600.0
+"""Without a request or stream of its own; the client then begins a new one, as that revision wants."""
+_FULL_RETRY_S: Final = 5.0
 
 
-def mcp_manager(server: McpServer, *, max_body_bytes: int) -> StreamableHTTPSessionManager:
+class McpManager(StreamableHTTPSessionManager):
+    """The SDK's, but nobody takes all connections of 2025-11-25, and who gets none is told when to try again."""
+
+    def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport:
+        owned = sum(owner == requestor for owner in self._session_owners.values())
+        if owned >= MAX_CONNECTIONS_EACH:
+            raise SpeechError(
+                ErrorCode.QUOTA_EXCEEDED,
+                f"This key or token may have {MAX_CONNECTIONS_EACH} connections of MCP at the same time. End one with "
+                "DELETE, or speak revision 2026-07-28, which has none.",
+                retry_after_s=_FULL_RETRY_S,
+            )
+        transport = super()._admit_session(requestor)
+        if transport is None:
+            raise SpeechError(
+                ErrorCode.OVERLOADED,
+                "The server has all connections of MCP that it takes. Try again later, or speak revision 2026-07-28, "
+                "which has none.",
+                retry_after_s=_FULL_RETRY_S,
+            )
+        return transport
+
+
+def mcp_manager(server: McpServer, *, max_body_bytes: int) -> McpManager:
     """Serves a server over HTTP; its ``run()`` has to be entered for the time of the application.
 
     Args:
         server: What to serve.
         max_body_bytes: Of all bodies the application takes.
     """
-    return StreamableHTTPSessionManager(
+    return McpManager(
         server,
         max_request_body_size=min(MAX_BODY_BYTES, max_body_bytes),
         max_sessions=MAX_CONNECTIONS,
@@ -44,7 +73,7 @@ def mcp_manager(server: McpServer, *, max_body_bytes: int) -> StreamableHTTPSess
     )
 
 
-def mcp_route(manager: StreamableHTTPSessionManager) -> ASGIRouteHandler:
+def mcp_route(manager: McpManager) -> ASGIRouteHandler:
     """The route of an application."""
 
     @asgi(PATH, copy_scope=True, opt=needs())

@@ -11,6 +11,7 @@ from anyio import to_thread
 
 from engines.fake import FakeBehaviour
 from schemas.principal import Quotas
+from server.mcp import endpoint
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +44,12 @@ async def finished(client: httpx.AsyncClient) -> float:
     return sum(float(line.split()[-1]) for line in lines if "requests_total" in line and 'route="/mcp"' in line)
 
 
+def check_refusal(response: httpx.Response, status: int, code: str) -> None:
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["retryable"]) == (status, code, True), error
+    assert float(response.headers["retry-after"]) >= error["retry_after_s"] > 0
+
+
 async def leave_a_call(client: httpx.AsyncClient, behaviour: FakeBehaviour) -> None:
     """Calls a tool over 2025-11-25, and goes away while the engine works."""
     behaviour.hang()
@@ -50,6 +57,23 @@ async def leave_a_call(client: httpx.AsyncClient, behaviour: FakeBehaviour) -> N
     call = message("tools/call", {"name": "synthesize", "arguments": {"text": "Nobody waits for this."}})
     async with client.stream("POST", "/mcp", json=call, headers=headers):
         await to_thread.run_sync(behaviour.called.wait)
+
+
+async def test_one_key_cannot_take_all_connections(
+    serving: Any, keys: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(endpoint, "MAX_CONNECTIONS_EACH", 2)
+    a, b, again = keys.headers("a"), keys.headers("b"), keys.headers("a")
+    async with serving(keys.settings) as url, client(url, a) as one, client(url, b) as other, client(url, again) as two:
+        first = await connected(one)
+        await connected(one)
+        check_refusal(await initialize(one), 429, "quota_exceeded")
+        assert (await one.post("/mcp", json=message("ping", {}), headers=first)).status_code == 200
+        await connected(other)
+        check_refusal(await initialize(two), 503, "overloaded")
+        assert (await one.delete("/mcp", headers=first)).status_code == 200
+        await connected(two)
 
 
 async def test_a_call_that_its_client_left_counts_until_it_ends(serving: Any, keys: Any, client: Any) -> None:
@@ -60,8 +84,7 @@ async def test_a_call_that_its_client_left_counts_until_it_ends(serving: Any, ke
             await leave_a_call(limited, behaviour)
             while await finished(other) < 3:
                 pass  # the server has yet to notice that the client is gone
-            refused = await limited.get("/v1/models")
-            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
+            check_refusal(await limited.get("/v1/models"), 429, "quota_exceeded")
             behaviour.go_on()
             while (await limited.get("/v1/models")).status_code == 429:
                 pass
