@@ -8,6 +8,7 @@ this process.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -24,7 +25,7 @@ from msgspec import Struct
 from schemas.errors import ERRORS, ErrorCode, SpeechError
 from schemas.principal import Account
 from server.errors import HttpRequest
-from server.http.bodies import whole_body
+from server.http.bodies import MULTIPART, whole_body
 from server.http.gate import Opt, principal_of
 
 HEADER: Final = "Idempotency-Key"
@@ -35,6 +36,8 @@ MAX_ANSWER_BYTES: Final = 16_000_000
 _ENTRY_BYTES: Final = 1_000
 """What keeping an answer takes beside its body."""
 _MAX_KEY_CHARS: Final = 255
+MAX_CUTS: Final = 300
+"""A form with more boundaries is compared as it is."""
 _SERVER_ERROR: Final = 500
 
 ENDLESS: Final[Opt] = {"endless": True}
@@ -161,20 +164,31 @@ async def _fingerprint(request: HttpRequest) -> bytes:
     body = await whole_body(request)
     kind, options = request.content_type
     # Clients make up a new boundary each time they send a form.
-    boundary = options.get("boundary", "").encode()
+    boundary = options.get("boundary", "") if kind == MULTIPART else ""
     head = "\n".join((request.url.query, kind, request.headers.get("accept", "")))
-    return await to_thread.run_sync(_digest, head.encode(), body, boundary)
+    return await to_thread.run_sync(_digest, head.encode(), body, boundary.encode())
 
 
 def _digest(head: bytes, body: bytes, boundary: bytes) -> bytes:
+    """Of the body as it is, or, of a form, without its boundaries."""
     digest = hashlib.sha256(head)
-    view, start = memoryview(body), 0
-    while boundary and (end := body.find(boundary, start)) >= 0:
-        digest.update(view[start:end])
+    for piece in form_pieces(body, boundary) if boundary else [body]:
         digest.update(b"\0")
-        start = end + len(boundary)
-    digest.update(view[start:])
+        digest.update(piece)
     return digest.digest()
+
+
+def form_pieces(body: bytes, boundary: bytes) -> Sequence[memoryview]:
+    """What is between the boundaries. A form with more of them than any has is one piece: each cut holds the GIL."""
+    delimiter, whole = b"--" + boundary, memoryview(body)
+    pieces: list[memoryview] = []
+    start = 0
+    while (end := body.find(delimiter, start)) >= 0:
+        if len(pieces) == MAX_CUTS:
+            return [whole]
+        pieces.append(whole[start:end])
+        start = end + len(delimiter)
+    return [*pieces, whole[start:]]
 
 
 def _size_bytes(answer: _Answer) -> int:

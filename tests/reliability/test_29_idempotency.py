@@ -14,6 +14,7 @@ from engines.fake import FakeBehaviour
 from engines.tones import encode_word
 from schemas.audio import AudioFormat
 from schemas.principal import Scope
+from server.http.idempotency import MAX_CUTS, form_pieces
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +119,35 @@ async def test_a_key_is_each_callers_own(serving: Any, keys: Any, client: Any) -
     async with serving(keys.settings) as url, client(url, {**a, **KEY}) as ours, client(url, {**b, **KEY}) as theirs:
         first, second = [await caller.post("/v1/sessions", json={}) for caller in (ours, theirs)]
         assert first.json()["session_id"] != second.json()["session_id"]
+
+
+async def test_only_the_boundaries_of_a_form_do_not_count(serving: Any, client: Any) -> None:
+    async with serving() as url, client(url) as caller:
+
+        async def statuses(key: str, *requests: tuple[str, bytes]) -> list[int]:
+            return [
+                (
+                    await caller.post(
+                        "/v1/audio/transcriptions",
+                        content=body,
+                        headers={"Idempotency-Key": key, "Content-Type": content_type},
+                    )
+                ).status_code
+                for content_type, body in requests
+            ]
+
+        def form(boundary: str, field: bytes = b"x") -> tuple[str, bytes]:
+            delimiter = b"--" + boundary.encode()
+            head = b'\r\nContent-Disposition: form-data; name="model"\r\n\r\n'
+            return f"multipart/form-data; boundary={boundary}", delimiter + head + field + b"\r\n" + delimiter + b"--"
+
+        assert await statuses("form", form("one"), form("two"), form("one", b"y")) == [400, 400, 422]
+        # The letter stands in the body, too, and is a boundary only behind two hyphens.
+        assert await statuses("letter", form("d"), form("e"), form("d", b"d"), form("d", b"dd")) == [400, 400, 422, 422]
+        assert await statuses("no form", *(("text/plain; boundary=b", body) for body in (b"a--b", b"a"))) == [415, 422]
+
+
+def test_a_body_of_nothing_but_boundaries_is_cut_a_few_times_only() -> None:
+    few, many = b"--b" * MAX_CUTS, b"--b" * 1_000_000
+    assert len(form_pieces(few, b"b")) == MAX_CUTS + 1
+    assert form_pieces(many, b"b") == [many]
