@@ -7,6 +7,7 @@ surface is a module in ``server/http`` with ``ROUTES``, added to :data:`ROUTES` 
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import version
@@ -54,7 +55,7 @@ from server.mcp.endpoint import mcp_manager, mcp_route
 from server.mcp.server import mcp_server
 from server.metrics import Metrics
 from server.sessions import session_manager, session_store
-from server.settings import Settings
+from server.settings import LimitSettings, Settings
 from server.warmup import Warmup
 from server.webhooks import Webhooks
 from session.own_sessions import OwnSessions
@@ -75,6 +76,8 @@ ROUTES: Final = (
     *protected_resource.ROUTES,
 )
 
+_TENANT_SHARE: Final = 0.5
+"""Of the memory for bodies that the other tenants leave: something is left for the next, whoever they are."""
 
 _CORS: Final = CORSConfig(
     # Of foreign pages the front door has rid us; those that come this far may read the answer. Keys are sent by the
@@ -179,9 +182,14 @@ def create_app(
         hosts=HostPolicy(settings.server.allowed_hosts),
         metrics=metrics.http,
         body_timeout_s=settings.limits.body_timeout_s,
-        bodies=BodyMemory(max(settings.limits.max_bodies_bytes, settings.limits.max_body_bytes)),
+        bodies=_body_memory(settings.limits, share=_TENANT_SHARE if access.required else 1.0),
     )
     return app
+
+
+def _body_memory(limits: LimitSettings, *, share: float) -> BodyMemory:
+    max_bytes = max(limits.max_bodies_bytes, math.ceil(limits.max_body_bytes / share))  # one of each size gets in
+    return BodyMemory(max_bytes, max_body_bytes=limits.max_body_bytes, share=share)
 
 
 def _given(value: object) -> Provide:

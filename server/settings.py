@@ -116,7 +116,8 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
 
     max_body_bytes: Count = 100_000_000
     max_bodies_bytes: Count = 400_000_000
-    """Of the bodies of all requests at the same time; more are refused with ``overloaded``."""
+    """Of the bodies of all requests at the same time; more are refused with ``overloaded``. Where callers need a key, a
+    tenant gets half of what the others leave, and twice ``max_body_bytes`` is the least."""
     max_audio_s: Seconds = 3_600.0
     """Decoded length of one upload."""
     max_text_chars: Count = 20_000

@@ -9,6 +9,7 @@ import anyio
 import httpx
 import pytest
 from anyio.abc import SocketStream
+from msgspec.structs import replace
 
 from schemas.validation import MAX_COMMAS
 from server.http.bodies import MAX_JSON_BYTES
@@ -16,6 +17,7 @@ from server.settings import LimitSettings, Settings
 
 pytestmark = pytest.mark.anyio
 
+JSON = {"Content-Type": "application/json"}
 LIMIT_BYTES = 1_000_000
 MARGIN_BYTES = 65_536
 IN_FLIGHT_BYTES = 8_000_000
@@ -132,6 +134,56 @@ async def test_bodies_together_take_no_more_than_there_is_memory_for(serving: An
                 go_on.set()
         assert statuses.count(201) >= 2
         assert (await post(b" " * (size_bytes - 2) + b"{}")).status_code == 201  # all of it was given back
+
+
+async def test_where_a_body_is_of_no_use_none_is_provided_for(serving: Any, client: Any) -> None:
+    limits = LimitSettings(max_body_bytes=LIMIT_BYTES, max_bodies_bytes=LIMIT_BYTES)
+    async with serving(Settings(limits=limits)) as url, client(url) as caller:
+        session_id = (await caller.post("/v1/sessions", json={})).json()["session_id"]
+        host, _, port = url.removeprefix("http://").partition(":")
+        route = f"GET /v1/sessions/{session_id}/events HTTP/1.1"
+        head = f"{route}\r\nHost: {host}\r\nContent-Length: {LIMIT_BYTES}\r\n\r\n"
+        with anyio.fail_after(10):
+            async with await anyio.connect_tcp(host, int(port)) as stream:
+                await stream.send(head.encode())
+                # As the stream begins it asks for the next piece, to learn when the client goes.
+                answer = b""
+                while b"event: " not in answer:
+                    answer += await stream.receive()
+                large = await caller.post("/v1/sessions", content=b" " * (LIMIT_BYTES - 2) + b"{}", headers=JSON)
+    assert large.status_code == 201
+
+
+async def test_idle_uploads_of_one_tenant_leave_room_for_those_of_others(serving: Any, keys: Any, client: Any) -> None:
+    limits = LimitSettings(max_body_bytes=LIMIT_BYTES, max_bodies_bytes=4 * LIMIT_BYTES)
+    a, again_a, b = keys.headers("a"), keys.headers("a"), keys.headers("b")
+    answers: list[bytes] = []
+    two_refused = anyio.Event()
+
+    async def upload_nothing(url: str) -> None:
+        host, _, port = url.removeprefix("http://").partition(":")
+        head = {"Host": host, **a, **JSON, "Content-Length": str(LIMIT_BYTES)}
+        lines = ["POST /v1/audio/speech HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", "{"]
+        async with await anyio.connect_tcp(host, int(port)) as stream:
+            await stream.send("\r\n".join(lines).encode())
+            answers.append(await stream.receive())
+            if len(answers) == 2:
+                two_refused.set()
+
+    async with serving(replace(keys.settings, limits=limits)) as url, client(url, JSON) as caller:
+        body = b" " * (LIMIT_BYTES - 2) + b"{}"
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(upload_nothing, url)
+                await two_refused.wait()
+                assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers)
+                statuses = [
+                    (await caller.post("/v1/audio/speech", content=body, headers=key)).status_code
+                    for key in (again_a, b)
+                ]
+                assert statuses == [503, 400]  # the body of the other is taken, and has no sense
+                tasks.cancel_scope.cancel()
 
 
 async def test_json_of_millions_of_elements_is_refused_without_decoding_it(serving: Any, client: Any) -> None:
