@@ -15,16 +15,15 @@ from mcp_types import (
     PaginatedRequestParams,
     TextContent,
     Tool,
-    ToolAnnotations,
 )
 
 from schemas.errors import ErrorCode, SpeechError
-from schemas.tools import ToolAudio, ToolEvent, ToolInfo, ToolProgress, ToolSegment
+from schemas.tools import ToolAudio, ToolEvent, ToolProgress, ToolSegment
 from server.callers import Callers
 from server.mcp.results import result_of
 from server.mcp.services import RequestContext, admitted, tool_context
+from tools.export import mcp_tool
 from tools.registry import TOOLS
-from tools.schema import tool_info
 
 _log = structlog.stdlib.get_logger("antiphon.server")
 
@@ -41,7 +40,7 @@ class McpTools:
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
-        self._tools = [_described(tool_info(tool)) for tool in TOOLS]
+        self._tools = [Tool.model_validate(mcp_tool(tool)) for tool in TOOLS]
         self._input_schemas = {tool.name: tool.input_schema for tool in self._tools}
 
     def input_schema(self, name: str) -> dict[str, Any] | None:
@@ -73,24 +72,6 @@ class McpTools:
         except Exception:  # noqa: BLE001  the boundary: the model is told, the log has the details
             _log.exception("mcp_tool_failed", tool=params.name)
             return _failed(SpeechError(ErrorCode.INTERNAL, "Something failed inside the server."))
-
-
-def _described(tool: ToolInfo) -> Tool:
-    hints = tool.annotations
-    return Tool(
-        name=tool.name,
-        title=tool.title,
-        description=tool.description,
-        input_schema=tool.input_schema,
-        output_schema=tool.output_schema,
-        annotations=ToolAnnotations(
-            read_only_hint=hints.read_only,
-            # Nothing that was said, heard or stored is ever taken back.
-            destructive_hint=False,
-            idempotent_hint=hints.idempotent,
-            open_world_hint=hints.open_world,
-        ),
-    )
 
 
 def _failed(error: SpeechError) -> CallToolResult:

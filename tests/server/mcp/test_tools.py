@@ -14,8 +14,8 @@ from mcp_types import INVALID_PARAMS, AudioContent, ResourceLink, TextContent
 
 from engines.fake import FakeBehaviour
 from server.mcp.tools import ERROR_KEY
+from tools.export import ToolFormat, exported
 from tools.registry import TOOLS
-from tools.schema import json_schema
 
 pytestmark = pytest.mark.anyio
 
@@ -25,18 +25,10 @@ def text_of(result: Any) -> str:
     return result.content[0].text
 
 
-async def test_every_tool_is_listed_with_the_schemas_it_has_elsewhere(agent: Client) -> None:
-    listed = (await agent.list_tools()).tools
-    assert [tool.name for tool in listed] == [tool.name for tool in TOOLS]
-    for entry, tool in zip(listed, TOOLS, strict=True):
-        assert entry.input_schema == json.loads(json.dumps(json_schema(tool.input)))
-        assert entry.output_schema == json.loads(json.dumps(json_schema(tool.output)))
-        assert entry.title == tool.title
-        assert entry.annotations is not None
-        assert entry.annotations.read_only_hint is tool.annotations.read_only
-        assert entry.annotations.idempotent_hint is tool.annotations.idempotent
-        assert entry.annotations.open_world_hint is tool.annotations.open_world
-        assert entry.annotations.destructive_hint is False
+async def test_the_tools_are_those_of_the_export(agent: Client) -> None:
+    listed = await agent.list_tools()
+    tools = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in listed.tools]
+    assert {"tools": tools} == json.loads(exported(TOOLS, ToolFormat.MCP))
 
 
 async def test_the_server_says_who_it_is_and_how_to_use_it(agent: Client) -> None:
