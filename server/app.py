@@ -51,6 +51,7 @@ from server.http.hosts import HostPolicy
 from server.http.idempotency import Idempotency
 from server.http.intake import BodyMemory
 from server.http.openapi import StructReferences
+from server.http.options import options_routes
 from server.mcp.endpoint import mcp_manager, mcp_route
 from server.mcp.server import mcp_server
 from server.metrics import Metrics
@@ -155,7 +156,7 @@ def create_app(
             tasks.cancel_scope.cancel()
 
     app = Litestar(
-        route_handlers=(*ROUTES, mcp_route(mcp_http)),
+        route_handlers=(*options_routes(ROUTES), *ROUTES, mcp_route(mcp_http)),
         lifespan=[lifespan],
         dependencies={
             "settings": _given(settings),

@@ -111,9 +111,12 @@ def handle_error(request: HttpRequest, error: Exception) -> Response[ErrorBody]:
     failure = speech_error_from(error, method=request.method, path=request.url.path)
     if failure.code is ErrorCode.INTERNAL:
         _log.error("request_failed", exc_info=error)
+    headers = error_headers(failure)
+    if isinstance(error, HTTPException) and (allowed := (error.headers or {}).get("allow")):
+        headers["Allow"] = allowed  # of the router: RFC 9110 asks for it with 405
     return Response(
         error_body(failure, request_id_of(request.scope)),
         status_code=failure.http_status,
-        headers=error_headers(failure),
+        headers=headers,
         media_type=MediaType.JSON,
     )

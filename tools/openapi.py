@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Final
 
@@ -12,13 +12,14 @@ from msgspec import Struct
 from schemas.errors import ErrorBody, ErrorDetail, SpeechError, codes_by_status
 from schemas.tools import ToolAudio, ToolProgress, ToolSegment
 from tools.registry import ToolRegistry
-from tools.schema import Schema, components
+from tools.schema import Schema, components, referred
 from tools.tool import AnyTool
 
 REF: Final = "#/components/schemas/{name}"
 DEFAULT_SERVER_URL: Final = "http://127.0.0.1:8080"
 
 _ERROR_STATUSES: Final = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+_NULL: Final = {"type": "null"}
 _EVENTS: Final = {"progress": ToolProgress, "segment": ToolSegment, "audio": ToolAudio, "error": ErrorBody}
 
 
@@ -46,7 +47,38 @@ def tool_paths(tools: Iterable[AnyTool]) -> dict[str, Schema]:
 def tool_components(tools: Iterable[AnyTool]) -> dict[str, Schema]:
     """The schemas that operations of tools refer to."""
     kinds = {kind for tool in tools for kind in (tool.input, tool.output)} | set(_EVENTS.values())
-    return components(sorted(kinds, key=lambda kind: kind.__name__), ref_template=REF)
+    schemas = components(sorted(kinds, key=lambda kind: kind.__name__), ref_template=REF)
+    return schemas | {name: _arguments(schemas[name], schemas) for name in (tool.input.__name__ for tool in tools)}
+
+
+def _arguments(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    """A schema of arguments as the registry takes them: null stands for what was left out, at any depth.
+
+    Objects stand in place of references to them: elsewhere they have no such nulls.
+    """
+    match node:
+        case {"$ref": _, **words} if "properties" in (target := referred(node, definitions)):
+            return {**_arguments(dict(target), definitions), **words}
+        case {"properties": properties, "required": required}:
+            fields = {
+                name: _argument(field, definitions, is_optional=name not in required)
+                for name, field in properties.items()
+            }
+            return {**node, "properties": fields}
+        case {"items": items}:
+            return {**node, "items": _arguments(items, definitions)}
+        case {"anyOf": choices}:
+            return {**node, "anyOf": [_arguments(choice, definitions) for choice in choices]}
+        case _:
+            return node
+
+
+def _argument(field: Schema, definitions: Mapping[str, Schema], *, is_optional: bool) -> Schema:
+    value = _arguments(field, definitions)
+    if not is_optional or _NULL in value.get("anyOf", ()):
+        return value
+    words = {key: field[key] for key in ("description", "default") if key in field}
+    return {**words, "anyOf": [{key: value[key] for key in value if key not in words}, _NULL]}
 
 
 def _operation(tool: AnyTool) -> Schema:
@@ -67,11 +99,9 @@ def _operation(tool: AnyTool) -> Schema:
                 "content": {
                     "application/json": {"schema": result, "example": msgspec.to_builtins(example_result)},
                     "text/event-stream": {
-                        "schema": {
-                            "type": "string",
-                            "description": "Server-sent events: `event` names what `data` is, JSON as in x-events. "
-                            "progress, segment and audio come while the tool works; then result, or error.",
-                        },
+                        "schema": sent_event(
+                            "progress, segment and audio come while the tool works; then result, or error."
+                        ),
                         "x-events": {**{name: _ref(kind) for name, kind in _EVENTS.items()}, "result": result},
                     },
                 },
@@ -83,6 +113,23 @@ def _operation(tool: AnyTool) -> Schema:
                 }
                 for status in _ERROR_STATUSES
             },
+        },
+    }
+
+
+def sent_event(words: str) -> Schema:
+    """The schema of one server-sent event.
+
+    Args:
+        words: Which come when.
+    """
+    return {
+        "type": "object",
+        "description": f"A server-sent event: `event` names what `data` is, JSON as in x-events. {words}",
+        "properties": {
+            "id": {"type": "string"},
+            "event": {"type": "string"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
         },
     }
 

@@ -210,10 +210,18 @@ def documented(kinds: type[Struct] | UnionType, media_type: str, *, file: str = 
     """For a handler's ``operation_class``: describes a body that the handler reads by the functions above."""
     members: tuple[type[Struct], ...] = get_args(kinds) if isinstance(kinds, UnionType) else (kinds,)
     references = [reference(kind) for kind in members]  # of a form: for what its fields refer to
-    if media_type == JSON:
-        return operation({JSON: references[0] if len(references) == 1 else {"oneOf": references}})
-    (kind,) = members
+    kind, *others = members
+    if media_type == JSON and others:
+        return operation({JSON: {"oneOf": references}})
+    tag_field = kind.__struct_config__.tag_field
+    if media_type == JSON and tag_field is None:
+        return operation({JSON: references[0]})
     schema = components([kind], ref_template=REF)[kind.__name__]
+    if tag_field is not None:  # alone it can be told without
+        tag = {**schema["properties"][tag_field], "default": kind.__struct_config__.tag}
+        properties = {**schema["properties"], tag_field: tag}
+        required = [name for name in schema["required"] if name != tag_field]
+        return operation({JSON: {**schema, "properties": properties, "required": required}})
     form = {
         **schema,
         "properties": {

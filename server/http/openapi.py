@@ -20,7 +20,7 @@ from msgspec import Struct
 from schemas.errors import ErrorBody
 from schemas.events import ClientEvent, ServerEvent
 from server.http.openapi_details import DETAILS, WEBSOCKET, Details
-from tools.openapi import REF, error_example, given_fields, tool_components, tool_paths
+from tools.openapi import REF, error_example, given_fields, sent_event, tool_components, tool_paths
 from tools.registry import TOOLS
 from tools.schema import Schema, components
 
@@ -110,14 +110,16 @@ def _add_details(described: Schema, details: Details) -> None:
         elif content:
             if details.result is not None:
                 content[JSON]["example"] = msgspec.to_builtins(details.result)
+            if details.other_results:
+                others = [{"type": name} for name in details.other_results]
+                content[JSON]["schema"] = {"anyOf": [content[JSON]["schema"], *others]}
             if details.events:
                 content[EVENT_STREAM] = _event_stream(details)
 
 
 def _event_stream(details: Details) -> Schema:
     """A media type object of server-sent events, which OpenAPI 3.1 has no keywords for."""
-    words = f"Server-sent events: `event` names what `data` is, JSON as in x-events. {details.events_words}"
     return {
-        "schema": {"type": "string", "description": words},
+        "schema": sent_event(details.events_words),
         "x-events": {name: reference(kind) for name, kind in details.events.items()},
     }

@@ -56,6 +56,8 @@ class Details(Struct, frozen=True, kw_only=True):
     """An example of its JSON body."""
     result: Struct | None = None
     """An example of its JSON response."""
+    other_results: tuple[str, ...] = ()
+    """JSON types of responses of other shapes, whose schemas are not ours."""
     events: Events = MappingProxyType({})
     """What a successful response is, or may be, as a stream."""
     events_words: str = ""
@@ -125,7 +127,9 @@ DETAILS: Final[Mapping[str, Details]] = MappingProxyType(
             events={**_by_tag(*get_args(ServerEvent)), "error": ErrorBody},
             events_words="In the order of their numbers, which are their `id`.",
         ),
-        "listTools": Details(result=ToolList(tools=(tool_info(TOOLS["close_session"]),))),
+        "listTools": Details(
+            result=ToolList(tools=(tool_info(TOOLS["close_session"]),)), other_results=("object", "array")
+        ),
         "health": Details(result=Health()),
         "readiness": Details(result=Readiness(status="ready")),
     }

@@ -31,7 +31,7 @@ ELSEWHERE = {
         "tests/flow/test_restart.py::test_after_kill_9_the_history_is_there_and_a_client_resumes_where_it_was",
     ),
 }
-HERE = ("08", "09", "11", "12", "13", "14", "15", "16", "17", "29")
+HERE = ("02", "08", "09", "11", "12", "13", "14", "15", "16", "17", "29")
 
 
 @pytest.mark.parametrize(

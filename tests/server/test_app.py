@@ -78,8 +78,23 @@ async def test_what_is_not_there_is_a_typed_error(client: httpx.AsyncClient, err
 
 
 async def test_a_wrong_method_is_a_typed_error(client: httpx.AsyncClient, error_of: ErrorOf) -> None:
-    error = error_of(await client.get("/v1/audio/speech"), ErrorCode.METHOD_NOT_ALLOWED)
+    response = await client.get("/v1/audio/speech")
+    error = error_of(response, ErrorCode.METHOD_NOT_ALLOWED)
+    assert "POST" in response.headers["allow"]
     assert "GET" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/audio/speech", "OPTIONS, POST"),
+        ("/v1/audio/voices", "GET, OPTIONS, POST"),
+        ("/v1/sessions/ses_x", "DELETE, GET, OPTIONS"),
+    ],
+)
+async def test_options_names_every_method_of_a_path(client: httpx.AsyncClient, path: str, allowed: str) -> None:
+    response = await client.options(path)
+    assert (response.status_code, response.headers["allow"]) == (204, allowed)
 
 
 async def test_a_foreign_host_is_refused_on_every_path(client: httpx.AsyncClient, error_of: ErrorOf) -> None:
