@@ -117,7 +117,6 @@ class Session:
         self._created_at = created_at
         self._host = host.on_behalf_of(Caller(tenant=owner.tenant, allowance=allowance))
         self._clock = clock
-        self._limits = limits
         self._decisions = decisions
         self._latency = LatencyLedger(self._publish, on_answered)
         self._state = TurnState()
@@ -139,8 +138,9 @@ class Session:
         )
         self._counts = counts
         self._timers = Timers(clock, lambda timer, generation: self._dispatch(TimerExpired(timer, generation)))
+        listening = host.on_behalf_of(Caller(tenant=owner.tenant))  # the user's audio is paid for when it comes in
         self._recognizer = TurnRecognizer(
-            host.on_behalf_of(Caller(tenant=owner.tenant)),  # the user's audio is paid for when it comes in
+            listening,
             session_id,
             settings,
             self._audio,
@@ -164,7 +164,7 @@ class Session:
             on_final_position=lambda item_id: self._dispatch(FinalPosition(item_id)),
         )
         overlaps = OverlapRecognizer(
-            host,
+            listening,
             session_id,
             settings,
             self._audio,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import pytest
@@ -10,17 +10,20 @@ from msgspec.structs import replace
 
 from engines.fake import FakeAsr, FakeBehaviour, fake_engines
 from engines.host import EngineHost
-from engines.scheduler import SchedulerStats
+from engines.scheduler import Priority, Scheduler, SchedulerStats, Terms
 from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ
 from schemas.errors import ErrorCode
 from schemas.events import SessionClosed, SessionOpened, SpeechStarted, SpeechStopped, TurnEager, TurnEnded
+from schemas.principal import Principal, Scope
 from schemas.sessions import SessionSettings, SessionState, SpeechStatus, TurnSettings
 from session.clock import FakeClock
 from session.limits import SessionLimits
 from session.manager import SessionManager
+from session.overlap_recognition import OverlapRecognizer
 from session.runner import Session
 from session.stores.memory import MemoryStore
+from session.turn_actions import HearOverlap
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +96,46 @@ async def test_what_is_said_over_the_agent_is_kept_until_it_is_known_to_be_an_in
         turn = await session.listen(20)
     assert turn is not None
     assert turn.text == text
+
+
+async def test_all_that_is_heard_counts_for_the_tenant_also_what_is_said_over_the_agent(
+    sessions: SessionManager, user: User, stage: Stage, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Terms] = []
+    run = Scheduler.run
+
+    async def noted(self: Scheduler, work: Any, item: Any, terms: Terms, cancellation: Any) -> Any:
+        jobs.append(terms)
+        return await run(self, work, item, terms, cancellation)
+
+    monkeypatch.setattr(Scheduler, "run", noted)
+    owner = Principal(tenant="us", subject="key:1", scopes=frozenset(Scope))
+    heard_over_agent: list[HearOverlap] = []
+    hear = OverlapRecognizer.hear
+
+    def noting(self: OverlapRecognizer, tasks: Any, action: HearOverlap) -> None:
+        heard_over_agent.append(action)
+        hear(self, tasks, action)
+
+    monkeypatch.setattr(OverlapRecognizer, "hear", noting)
+
+    def heard_for(session: Session) -> set[str | None]:
+        return {
+            terms.tenant for terms in jobs if terms.owner == session.session_id and terms.priority is Priority.FINAL
+        }
+
+    with anyio.fail_after(30):
+        session = await sessions.open(SessionSettings(turn=TurnSettings(hold_ms=3_500)), owner)
+        item_id = await session.say("This goes on and on. " * 10)
+        await stage.until(lambda: _status(session, item_id) is SpeechStatus.SPEAKING)
+        clock.advance(0.5)
+        await wait_all_tasks_blocked()  # by now it is heard
+        await session.feed(
+            user.speech("Could you please stop talking because I have something to say.") + user.silence(1_500)
+        )
+        await stage.until(lambda: bool(heard_for(session)))
+    assert heard_over_agent
+    assert heard_for(session) == {"us"}
 
 
 async def test_a_session_is_not_idle_while_a_long_recording_is_taken(
