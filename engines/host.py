@@ -219,7 +219,7 @@ class EngineHost:
         options = options or SpeechOptions()
         read = partial(Script, text, chosen.language, options)
         script = await to_thread.run_sync(read) if options.ssml else read()  # a document is read as a whole
-        prompt = Prompt(chosen, text, script.options)
+        prompt = Prompt(chosen, text, script.options, self._caller.tenant)
         if (kept := None if chosen.cloned else self._prompts.get(prompt)) is not None:
             async with aclosing(self._spent(_again(kept))) as chunks:
                 yield chunks

@@ -27,6 +27,8 @@ class Prompt(Struct, frozen=True):
     voice: Voice
     text: str
     options: SpeechOptions
+    tenant: str | None
+    """Whose it is: how soon a prompt is there must not tell others that it was spoken."""
 
 
 class PromptCacheStats(Struct, frozen=True, kw_only=True):

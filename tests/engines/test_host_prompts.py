@@ -6,6 +6,7 @@ import anyio
 import numpy as np
 import pytest
 
+from engines.caller import Caller
 from engines.fake import FakeBehaviour, fake_engines
 from engines.host import EngineHost
 from engines.spec import HostSettings
@@ -41,6 +42,14 @@ async def test_spoken_in_another_way_it_is_made_anew() -> None:
             await spoken(host, "Hello.", options)
         stats = host.prompt_stats()
         assert (stats.hits, stats.misses, stats.prompts) == (1, 3, 3)
+
+
+async def test_what_one_tenant_had_spoken_is_made_anew_for_another() -> None:
+    async with EngineHost(fake_engines(), HostSettings()) as host:
+        for tenant in ("us", "them", "us"):
+            await spoken(host.on_behalf_of(Caller(tenant=tenant)), "Your code is 4711.")
+        stats = host.prompt_stats()
+        assert (stats.hits, stats.misses, stats.prompts) == (1, 2, 2)
 
 
 async def test_who_leaves_in_the_middle_leaves_nothing_behind() -> None:

@@ -13,7 +13,7 @@ from engines.prompt_cache import Prompt, PromptCache
 from schemas.speech import LexiconEntry, SpeechChunk, SpeechOptions, SpokenWord, Voice
 
 VOICE = Voice("v", "m", "en-US", 24_000)
-HELLO = Prompt(VOICE, "hello", SpeechOptions())
+HELLO = Prompt(VOICE, "hello", SpeechOptions(), "us")
 
 
 def chunk(samples: int = 100, *, words: int = 0) -> SpeechChunk:
