@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from typing import Final
 
 from cachetools import TTLCache
@@ -28,13 +29,24 @@ def _size_bytes(file: ShelvedAudio) -> float:
     return len(file.data)
 
 
+class _Files(TTLCache[tuple[str, str], ShelvedAudio]):
+    """Files by tenant and id. Who has the most makes room: nobody can drive out what others have."""
+
+    def popitem(self) -> tuple[tuple[str, str], ShelvedAudio]:
+        with self.timer:
+            sizes: Counter[str] = Counter()
+            for (tenant, _), file in self.items():
+                sizes[tenant] += len(file.data)
+            largest = max(sizes, key=sizes.__getitem__)
+            oldest = next(key for key in self if key[0] == largest)
+            return oldest, self.pop(oldest)
+
+
 class AudioShelf:
     """The newest files, :data:`SHELF_BYTES` of them, each for :data:`SHELF_S`."""
 
     def __init__(self) -> None:
-        self._files: TTLCache[tuple[str, str], ShelvedAudio] = TTLCache(
-            SHELF_BYTES, SHELF_S, timer=time.monotonic, getsizeof=_size_bytes
-        )
+        self._files = _Files(SHELF_BYTES, SHELF_S, timer=time.monotonic, getsizeof=_size_bytes)
 
     def put(self, tenant: str, data: bytes, content_type: str) -> ShelvedAudio:
         """Keep a file for a while, for one tenant.

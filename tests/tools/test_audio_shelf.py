@@ -31,6 +31,18 @@ def test_the_oldest_go_when_the_shelf_is_full(monkeypatch: pytest.MonkeyPatch) -
         shelf.get("us", files[0].audio_id)
 
 
+def test_who_has_the_most_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio_shelf, "SHELF_BYTES", 10)
+    shelf = AudioShelf()
+    ours = shelf.put("us", bytes(3), "audio/wav")
+    theirs = [shelf.put("them", bytes(3), "audio/wav") for _ in range(5)]
+    assert shelf.get("us", ours.audio_id)
+    assert shelf.get("them", theirs[-1].audio_id)
+    assert shelf.get("them", theirs[-2].audio_id)
+    with pytest.raises(SpeechError):
+        shelf.get("them", theirs[-3].audio_id)
+
+
 def test_what_is_larger_than_the_shelf_is_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio_shelf, "SHELF_BYTES", 10)
     with pytest.raises(SpeechError, match="such as mp3") as caught:
