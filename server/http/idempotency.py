@@ -46,7 +46,9 @@ ENDLESS: Final[Opt] = {"endless": True}
 Name = tuple[Account, str, str]
 
 
-class _Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True):
+    """What was answered to a request."""
+
     fingerprint: bytes
     """Of the request."""
     status: int
@@ -57,6 +59,37 @@ class _Answer(Struct, frozen=True):
 class _Attempt(Struct, frozen=True, eq=False):
     fingerprint: bytes
     ended: anyio.Event
+
+
+class Answers:
+    """Answers that may be asked for again. Where there are too many, who keeps most loses the one not used longest.
+
+    Args:
+        max_bytes: Of all tenants.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._by_tenant: dict[str, TTLCache[Name, Answer]] = {}
+
+    def get(self, name: Name) -> Answer | None:
+        """The answer to a request, if it is kept."""
+        (tenant, _), _, _ = name
+        kept = self._by_tenant.get(tenant)
+        return None if kept is None else kept.get(name)
+
+    def keep(self, name: Name, answer: Answer) -> None:
+        """Keep one."""
+        (tenant, _), _, _ = name
+        if tenant not in self._by_tenant:
+            self._by_tenant[tenant] = TTLCache(self._max_bytes, KEPT_S, getsizeof=_size_bytes)
+        self._by_tenant[tenant][name] = answer
+        sizes = {tenant: kept.currsize for tenant, kept in self._by_tenant.items()}
+        while sum(sizes.values()) > self._max_bytes:
+            largest = max(sizes, key=sizes.__getitem__)
+            self._by_tenant[largest].popitem()
+            sizes[largest] = self._by_tenant[largest].currsize
+        self._by_tenant = {tenant: kept for tenant, kept in self._by_tenant.items() if sizes[tenant]}
 
 
 class Idempotency(ASGIMiddleware):
@@ -72,7 +105,7 @@ class Idempotency(ASGIMiddleware):
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
         self._running: dict[Name, _Attempt] = {}
-        self._answers = TTLCache[Name, _Answer](KEPT_BYTES, KEPT_S, getsizeof=_size_bytes)
+        self._answers = Answers(KEPT_BYTES)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Handle one request."""
@@ -97,11 +130,11 @@ class Idempotency(ASGIMiddleware):
             await next_app(scope, receive, recorder.send)
         finally:
             if (answer := recorder.answer()) is not None:
-                self._answers[name] = answer
+                self._answers.keep(name, answer)
             del self._running[name]
             attempt.ended.set()
 
-    async def _answer(self, name: Name, fingerprint: bytes) -> _Answer | None:
+    async def _answer(self, name: Name, fingerprint: bytes) -> Answer | None:
         """What was answered to that request; ``None`` if it is to be answered now."""
         with anyio.move_on_after(self._wait_s):
             while True:
@@ -145,16 +178,16 @@ class _Recorder:
             self._is_complete = not message["more_body"]
         await self._send(message)
 
-    def answer(self) -> _Answer | None:
+    def answer(self) -> Answer | None:
         """The whole of it, if it is one to be kept."""
         may_change = (b"x-should-retry", b"true") in self._headers
         is_final = self._status < _SERVER_ERROR and self._status != ERRORS[ErrorCode.CANCELLED].http_status
         if not (self._is_complete and self._is_kept and is_final) or may_change:
             return None
-        return _Answer(self._fingerprint, self._status, self._headers, bytes(self._body))
+        return Answer(self._fingerprint, self._status, self._headers, bytes(self._body))
 
 
-async def _replay(answer: _Answer, send: Send) -> None:
+async def _replay(answer: Answer, send: Send) -> None:
     headers = [*answer.headers, (b"idempotent-replayed", b"true")]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
@@ -191,5 +224,5 @@ def form_pieces(body: bytes, boundary: bytes) -> Sequence[memoryview]:
     return [*pieces, whole[start:]]
 
 
-def _size_bytes(answer: _Answer) -> int:
+def _size_bytes(answer: Answer) -> int:
     return len(answer.body) + _ENTRY_BYTES

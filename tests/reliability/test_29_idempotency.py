@@ -14,7 +14,7 @@ from engines.fake import FakeBehaviour
 from engines.tones import encode_word
 from schemas.audio import AudioFormat
 from schemas.principal import Scope
-from server.http.idempotency import MAX_CUTS, form_pieces
+from server.http.idempotency import MAX_CUTS, Answer, Answers, form_pieces
 
 pytestmark = pytest.mark.anyio
 
@@ -151,3 +151,15 @@ def test_a_body_of_nothing_but_boundaries_is_cut_a_few_times_only() -> None:
     few, many = b"--b" * MAX_CUTS, b"--b" * 1_000_000
     assert len(form_pieces(few, b"b")) == MAX_CUTS + 1
     assert form_pieces(many, b"b") == [many]
+
+
+def test_who_keeps_many_answers_loses_their_own() -> None:
+    answers = Answers(max_bytes=10_000)
+    answer = Answer(fingerprint=b"", status=200, headers=(), body=bytes(1_000))  # 2 kB with what goes with it
+    modest = (("modest", "key"), "/v1/sessions", "first")
+    answers.keep(modest, answer)
+    greedy = [(("greedy", f"key {number}"), "/v1/sessions", "key") for number in range(20)]
+    for name in greedy:
+        answers.keep(name, answer)
+    assert answers.get(modest) == answer
+    assert [name for name in greedy if answers.get(name)] == greedy[-4:]
