@@ -72,6 +72,12 @@ class Access:
             )
         if not self.required and not is_loopback(settings.server.host):
             _log.warning("open_to_everyone", host=settings.server.host)
+        if not self.required and auth.mode == "auto" and auth.issuer:
+            _log.warning(
+                "issuer_not_used",
+                host=settings.server.host,
+                remedy="Tokens are not asked for on an address of this machine alone. Set auth.mode to on.",
+            )
 
     async def credential(self, token: str | None) -> Credential:
         """What that key or token stands for.

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.principal import LOCAL, Quotas, Scope
@@ -48,6 +49,15 @@ def test_a_server_that_would_let_nobody_in_says_what_to_do_instead_of_starting(t
     assert caught.value.code is ErrorCode.INVALID_SETTING
     assert "antiphon keys create" in caught.value.message
     assert "--insecure" in caught.value.message
+
+
+@pytest.mark.parametrize(("mode", "warnings"), [("auto", ["issuer_not_used"]), ("off", [])])
+def test_an_issuer_that_is_not_asked_is_warned_of(tmp_path: Path, mode: Mode, warnings: list[str]) -> None:
+    auth = AuthSettings(mode=mode, issuer="https://issuer.example", keys_file=str(tmp_path / "keys.json"))
+    with capture_logs() as logs:
+        Access(Settings(auth=auth))
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == warnings
+    assert all("auth.mode" in line["remedy"] for line in logs)
 
 
 async def test_without_need_everyone_is_local(tmp_path: Path) -> None:
