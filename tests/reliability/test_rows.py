@@ -31,7 +31,7 @@ ELSEWHERE = {
         "tests/flow/test_restart.py::test_after_kill_9_the_history_is_there_and_a_client_resumes_where_it_was",
     ),
 }
-HERE = ("02", "08", "09", "11", "12", "13", "14", "15", "16", "17", "29")
+HERE = ("02", "08", "09", "10", "11", "12", "13", "14", "15", "16", "17", "29")
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,11 @@ def test_the_tests_of_a_row_are_where_the_list_says(test: str, root: Path) -> No
     path, _, name = test.partition("::")
     functions = ast.walk(ast.parse((root / path).read_text("utf-8")))
     assert name in {node.name for node in functions if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def test_row_01_is_the_conformance_suite_in_a_script_of_its_own(root: Path) -> None:
+    assert "@scripts/test_conformance.sh" in (root / "Makefile").read_text("utf-8")
+    assert (root / "scripts/test_conformance.sh").is_file()
 
 
 @pytest.mark.parametrize("number", HERE)
