@@ -82,7 +82,7 @@ class Answers:
         """Keep one."""
         (tenant, _), _, _ = name
         if tenant not in self._by_tenant:
-            self._by_tenant[tenant] = TTLCache(self._max_bytes, KEPT_S, getsizeof=_size_bytes)
+            self._by_tenant[tenant] = TTLCache[Name, Answer](self._max_bytes, KEPT_S, getsizeof=_size_bytes)
         self._by_tenant[tenant][name] = answer
         sizes = {tenant: kept.currsize for tenant, kept in self._by_tenant.items()}
         while sum(sizes.values()) > self._max_bytes:
