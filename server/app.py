@@ -25,6 +25,7 @@ from litestar.types import Scope
 from engines.codec.decoder import Decoder
 from engines.host import EngineHost
 from engines.public_http import Fetcher
+from schemas.principal import LOCAL
 from server import speech_engines, telemetry
 from server.auth.access import Access
 from server.auth.quotas import QuotaLedger
@@ -175,7 +176,7 @@ def create_app(
         request_max_body_size=settings.limits.max_body_bytes,
         openapi_config=_openapi(),
         logging_config=None,
-        state=State({"sessions": manager, "mcp": mcp}),
+        state=State({"sessions": manager, "mcp": mcp, "stdio": mcp_server(callers, LOCAL)}),
         plugins=[StructReferences(), *telemetry.plugins(settings.telemetry, manager)],
     )
     app.asgi_handler = FrontDoor(

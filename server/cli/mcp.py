@@ -66,7 +66,7 @@ def mcp(config: Path | None, *, url: str | None, fake_engines: bool, **flags: ob
 async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: bool) -> None:
     """One application: for the agent here, and over HTTP for whoever has the microphone."""
     app = create_app(settings, host=speech_engines.fake_host(settings) if fake_engines else None)
-    app.state.mcp.instructions += f" The paths in results are below {url_of(listener)}."
+    app.state.stdio.instructions += f" The paths in results are below {url_of(listener)}."
     ready = anyio.Event()
     server = AppServer(uvicorn_config(app, settings), on_ready=ready.set, on_stop=app.state.sessions.drain)
 
@@ -82,5 +82,5 @@ async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: b
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(serve)
         await ready.wait()
-        await serve_stdio(app.state.mcp)
+        await serve_stdio(app.state.stdio)
         server.should_exit = True

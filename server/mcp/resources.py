@@ -26,7 +26,7 @@ from msgspec import Struct
 from engines.codec.encoder import content_type, encode_all
 from schemas.audio import AudioFormat, float_from_pcm16
 from schemas.errors import ErrorCode, SpeechError
-from schemas.principal import Scope
+from schemas.principal import Principal, Scope
 from schemas.sessions import Conversation, LatencyLedger, LatencyOfTurn, UserTurn
 from schemas.tools import ListVoicesInput
 from server.callers import Callers
@@ -96,10 +96,12 @@ class McpResources:
 
     Args:
         callers: Where they are read from.
+        client: Who reads where no HTTP request says so.
     """
 
-    def __init__(self, callers: Callers) -> None:
+    def __init__(self, callers: Callers, client: Principal | None) -> None:
         self._callers = callers
+        self._client = client
 
     async def list(self, _context: RequestContext, _params: PaginatedRequestParams | None) -> ListResourcesResult:
         """What is always there. Sessions are not listed: who has an id may read what is behind it."""
@@ -126,7 +128,7 @@ class McpResources:
         return ReadResourceResult(contents=[contents])
 
     async def _read(self, context: RequestContext, uri: str) -> TextResourceContents | BlobResourceContents:
-        own = tool_context(self._callers, context)
+        own = tool_context(self._callers, context, self._client)
         own.principal.require(Scope.AUDIO if uri.startswith(uris.OF_AUDIO) else Scope.SESSIONS)
         if uri == uris.VOICES:
             return _json(uri, await TOOLS.call("list_voices", msgspec.to_builtins(ListVoicesInput()), own))

@@ -13,6 +13,7 @@ from typing import Final
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import Server
 
+from schemas.principal import Principal
 from server.callers import Callers
 from server.mcp.prompts import get_prompt, list_prompts
 from server.mcp.resources import McpResources
@@ -32,10 +33,15 @@ _LASTING: Final = CacheHint(ttl_ms=3_600_000, scope="public")
 """What is the same for everybody until the server is restarted."""
 
 
-def mcp_server(callers: Callers) -> McpServer:
-    """A server over the engines and sessions of those who ask."""
-    tools = McpTools(callers)
-    resources = McpResources(callers)
+def mcp_server(callers: Callers, client: Principal | None = None) -> McpServer:
+    """A server over the engines and sessions of those who ask.
+
+    Args:
+        callers: What they work with.
+        client: Who asks on standard input, where no request says so; left out, nobody can but over HTTP.
+    """
+    tools = McpTools(callers, client)
+    resources = McpResources(callers, client)
     return Server(
         "antiphon",
         title="Antiphon",

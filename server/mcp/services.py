@@ -10,7 +10,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
 from schemas.errors import ErrorCode, SpeechError
-from schemas.principal import LOCAL, Principal
+from schemas.principal import Principal
 from schemas.tools import ToolEvent
 from server.callers import Callers
 from server.http.gate import INVALID_NOW, admission_of
@@ -21,13 +21,23 @@ RequestContext = ServerRequestContext[Any, Any]
 McpServer = Server[Any]
 
 PRINCIPAL_KEY: Final = "principal"
-"""Of an HTTP request's state. Requests on standard input have none: who started this process is at home here."""
+"""Of an HTTP request's state."""
 
 
-def principal_of(context: RequestContext) -> Principal:
-    """Who asks."""
+def principal_of(context: RequestContext, client: Principal | None) -> Principal:
+    """Who asks.
+
+    Args:
+        context: Of the request.
+        client: Who asks where there is no HTTP request that says so; ``None`` if nobody may.
+
+    Raises:
+        SpeechError: ``unauthenticated``.
+    """
     if context.request is None:
-        return LOCAL
+        if client is None:
+            raise SpeechError(ErrorCode.UNAUTHENTICATED, "This server takes HTTP requests alone: they say who asks.")
+        return client
     principal = context.request.scope["state"][PRINCIPAL_KEY]
     assert isinstance(principal, Principal)
     return principal
@@ -50,8 +60,11 @@ def admitted(context: RequestContext) -> Generator[None]:
 
 
 def tool_context(
-    callers: Callers, context: RequestContext, emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event
+    callers: Callers,
+    context: RequestContext,
+    client: Principal | None,
+    emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event,
 ) -> ToolContext:
     """For one call of a tool, in the name of who asks."""
     # Clients put what is inline into the model's context, or drop it.
-    return callers.tool_context(principal_of(context), emit, audio_as="link")
+    return callers.tool_context(principal_of(context, client), emit, audio_as="link")

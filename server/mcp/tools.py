@@ -18,6 +18,7 @@ from mcp_types import (
 )
 
 from schemas.errors import ErrorCode, SpeechError
+from schemas.principal import Principal
 from schemas.tools import ToolAudio, ToolEvent, ToolProgress, ToolSegment
 from server.callers import Callers
 from server.mcp.results import result_of
@@ -36,10 +37,12 @@ class McpTools:
 
     Args:
         callers: What the tools work with.
+        client: Who calls where no HTTP request says so.
     """
 
-    def __init__(self, callers: Callers) -> None:
+    def __init__(self, callers: Callers, client: Principal | None) -> None:
         self._callers = callers
+        self._client = client
         self._tools = [Tool.model_validate(mcp_tool(tool)) for tool in TOOLS]
         self._input_schemas = {tool.name: tool.input_schema for tool in self._tools}
 
@@ -64,9 +67,8 @@ class McpTools:
         try:
             arguments = TOOLS.decode(params.name, params.arguments or {})
             with admitted(context):
-                return result_of(
-                    arguments, await tool.run(tool_context(self._callers, context, _reporter(context)), arguments)
-                )
+                own = tool_context(self._callers, context, self._client, _reporter(context))
+                return result_of(arguments, await tool.run(own, arguments))
         except SpeechError as error:
             return _failed(error)
         except Exception:  # noqa: BLE001  the boundary: the model is told, the log has the details

@@ -32,7 +32,7 @@ async def app(
 @pytest.fixture(params=["auto", "legacy"])
 async def agent(app: Litestar, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     """The official client, in each revision."""
-    async with Client(app.state.mcp, mode=request.param) as client:
+    async with Client(app.state.stdio, mode=request.param) as client:
         yield client
 
 

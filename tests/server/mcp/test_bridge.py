@@ -47,7 +47,7 @@ async def test_failures_pass_through_as_what_they_are(across: Client) -> None:
 
 
 async def test_cancelling_passes_through(across: Client, app: Litestar, behaviour: FakeBehaviour) -> None:
-    assert app.state.mcp
+    assert app.state.stdio
     behaviour.hang()
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:

@@ -48,6 +48,15 @@ async def test_a_result_is_data_and_the_same_as_text(agent: Client) -> None:
     assert json.loads(text_of(result)) == result.structured_content
 
 
+async def test_who_asks_without_an_http_request_is_nobody_unless_told_otherwise(app: Litestar) -> None:
+    async with Client(app.state.mcp) as nobody:
+        result = await nobody.call_tool("list_voices", {})
+        assert result.meta is not None
+        assert result.meta[ERROR_KEY]["code"] == "unauthenticated"
+        with pytest.raises(MCPError, match="say who asks"):
+            await nobody.read_resource("antiphon://voices")
+
+
 async def test_what_a_tool_refuses_is_a_result_that_is_an_error(agent: Client) -> None:
     result = await agent.call_tool("listen", {"session_id": "ses_nonesuch"})
     assert result.is_error
