@@ -6,15 +6,22 @@ from typing import Any
 
 import anyio
 import httpx
+import httpx2
 import pytest
 from anyio import to_thread
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
 from engines.fake import FakeBehaviour
-from schemas.principal import Quotas
+from schemas.principal import Quotas, Scope
 from server.mcp import endpoint
+from server.mcp.tools import ERROR_KEY
 
 pytestmark = pytest.mark.anyio
 
+NO_SESSION = "ses_AAAAAAAAAAAAAAAAAAAAAA"
+BOTH_REVISIONS = pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
 REVOKED_WITHIN_S = 5.0
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 
@@ -57,6 +64,89 @@ async def leave_a_call(client: httpx.AsyncClient, behaviour: FakeBehaviour) -> N
     call = message("tools/call", {"name": "synthesize", "arguments": {"text": "Nobody waits for this."}})
     async with client.stream("POST", "/mcp", json=call, headers=headers):
         await to_thread.run_sync(behaviour.called.wait)
+
+
+def agent(http: httpx2.AsyncClient, url: str, mode: str) -> Client:
+    return Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode)
+
+
+async def code_of(client: Client, tool: str, **arguments: Any) -> str:
+    result = await client.call_tool(tool, arguments)
+    assert result.meta is not None
+    return result.meta[ERROR_KEY]["code"]
+
+
+async def test_without_a_valid_key_nothing_is_answered(serving: Any, keys: Any, client: Any) -> None:
+    keys.headers("a")
+    async with serving(keys.settings) as url:
+        for wrong in ({}, {"Authorization": "Bearer antiphon_0123456789ab_x"}):
+            async with client(url, wrong) as anyone:
+                refused = await initialize(anyone)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (401, "unauthenticated")
+                assert refused.headers["www-authenticate"].startswith("Bearer")
+
+
+@BOTH_REVISIONS
+async def test_a_key_without_the_scope_is_told_so(serving: Any, keys: Any, mode: str) -> None:
+    headers = keys.headers("a", Scope.SESSIONS)
+    async with serving(keys.settings) as url, httpx2.AsyncClient(headers=headers) as http, agent(http, url, mode) as a:
+        assert await code_of(a, "synthesize", text="Hello.") == "insufficient_scope"
+        with pytest.raises(MCPError) as caught:
+            await a.read_resource("antiphon://voices")
+        assert caught.value.error.data["code"] == "insufficient_scope"
+        assert not (await a.call_tool("open_session", {})).is_error
+
+
+@BOTH_REVISIONS
+async def test_what_is_another_tenants_looks_unknown(serving: Any, keys: Any, mode: str) -> None:
+    a, b = keys.headers("a"), keys.headers("b")
+    async with (
+        serving(keys.settings) as url,
+        httpx2.AsyncClient(headers=a) as http_a,
+        httpx2.AsyncClient(headers=b) as http_b,
+        agent(http_a, url, mode) as ours,
+        agent(http_b, url, mode) as theirs,
+    ):
+        session_id = (await ours.call_tool("open_session", {})).structured_content["session_id"]
+        audio_id = (await ours.call_tool("synthesize", {"text": "Ours."})).structured_content["audio_id"]
+        for tool in ("listen", "say", "stop_speaking", "get_conversation", "close_session"):
+            words = {"text": "Hello."} if tool == "say" else {}
+            answers = [
+                (await theirs.call_tool(tool, {"session_id": asked, **words})).model_dump_json().replace(asked, "ID")
+                for asked in (session_id, NO_SESSION)
+            ]
+            assert answers[0] == answers[1]
+            assert "unknown_session" in answers[0]
+        for uri, known, unknown in (
+            ("antiphon://sessions/{}/conversation", session_id, NO_SESSION),
+            ("antiphon://sessions/{}/latency", session_id, NO_SESSION),
+            ("antiphon://sessions/{}/audio/item_1", session_id, NO_SESSION),
+            ("antiphon://audio/{}", audio_id, "aud_AAAAAAAAAAAAAAAAAAAAAA"),
+        ):
+            errors: list[str] = []
+            for asked in (known, unknown):
+                with pytest.raises(MCPError) as caught:
+                    await theirs.read_resource(uri.format(asked))
+                errors.append(caught.value.error.model_dump_json().replace(asked, "ID"))
+            assert errors[0] == errors[1]
+        assert (await ours.read_resource(f"antiphon://audio/{audio_id}")).contents
+        assert not (await ours.call_tool("get_conversation", {"session_id": session_id})).is_error
+
+
+async def test_a_connection_of_another_principal_looks_unknown(serving: Any, keys: Any, client: Any) -> None:
+    a, same_tenant, b = keys.headers("a"), keys.headers("a"), keys.headers("b")
+    async with serving(keys.settings) as url, client(url, a) as ours:
+        headers = await connected(ours)
+        for foreign in (same_tenant, b):
+            async with client(url, foreign) as theirs:
+                stolen, unknown = [
+                    await theirs.post("/mcp", json=message("tools/list", {}), headers=sent)
+                    for sent in (headers, {**headers, "Mcp-Session-Id": "0" * 32})
+                ]
+                assert (stolen.status_code, stolen.text) == (unknown.status_code, unknown.text)
+                assert stolen.status_code == 404
+                assert (await theirs.delete("/mcp", headers=headers)).status_code == 404
+        assert (await ours.post("/mcp", json=message("tools/list", {}), headers=headers)).status_code == 200
 
 
 async def test_one_key_cannot_take_all_connections(
