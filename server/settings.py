@@ -59,6 +59,9 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
     """Whom tokens must be for, any of these; left out: ``auth.resource`` and its ``/mcp``."""
     algorithms: tuple[TokenAlgorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     """That tokens may be signed with."""
+    token_types: tuple[str, ...] = ("at+jwt", "application/at+jwt")
+    """What a token may say to be in its header ``typ`` (RFC 9068): one for signing in is not one for this server. For
+    issuers that call access tokens plain ``JWT``, add that; their other tokens must then differ in ``aud``."""
     tenant_claim: str = "tenant"
     """The claim that says whose a token's sessions are; without it in a token, they are its subject's own."""
 

@@ -28,6 +28,10 @@ _Subject = Annotated[str, Meta(min_length=1, max_length=255)]
 """OpenID Connect's bound."""
 
 
+class _WrongTypeError(PyJWTError):
+    pass
+
+
 class TokenVerifier:
     """Checks tokens of one issuer.
 
@@ -53,6 +57,7 @@ class TokenVerifier:
                 param="auth.audience",
             )
         self._algorithms = settings.algorithms
+        self._types = {kind.lower() for kind in settings.token_types}
         self._tenant_claim = settings.tenant_claim
         self._quotas = quotas
         self._wall_clock = wall_clock
@@ -86,6 +91,8 @@ class TokenVerifier:
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm not in self._algorithms:
             raise jwt.InvalidAlgorithmError
+        if str(header.get("typ", "")).lower() not in self._types:
+            raise _WrongTypeError
         key = await self._keys.find(key_id)
         if key is None or algorithm not in key.algorithms:
             raise jwt.InvalidSignatureError
@@ -133,6 +140,8 @@ def _reason(error: Exception) -> str:
             return f"it has no claim {claim}"
         case jwt.InvalidAlgorithmError():
             return "it is signed with an algorithm that is not allowed"
+        case _WrongTypeError():
+            return "its typ is not that of an access token (auth.token_types)"
         case jwt.InvalidSignatureError():
             return "it is not signed by a key of the issuer"
         case _:

@@ -19,6 +19,7 @@ import respx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from msgspec.structs import replace
 from websockets.asyncio.client import connect
 
 from schemas.errors import ErrorCode, SpeechError
@@ -56,13 +57,19 @@ def claims(**changes: object) -> dict[str, object]:
     return {name: value for name, value in (given | {"scope": "audio sessions"} | changes).items() if value is not None}
 
 
-def token(key: Any = RSA_KEY, kid: str | None = "rsa", algorithm: str = "RS256", **changes: object) -> str:
-    return jwt.encode(claims(**changes), key, algorithm=algorithm, headers={} if kid is None else {"kid": kid})
+def token(
+    key: Any = RSA_KEY, kid: str | None = "rsa", algorithm: str = "RS256", typ: str | None = "at+jwt", **changes: object
+) -> str:
+    headers = {"typ": typ} if kid is None else {"typ": typ, "kid": kid}
+    return jwt.encode(claims(**changes), key, algorithm=algorithm, headers=headers)
 
 
 def unsigned(header: dict[str, str], secret: bytes | None = None) -> str:
     """A token made by hand, as libraries refuse to make them."""
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims())]
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"typ": "at+jwt"} | header, claims())
+    ]
     signed = b".".join(parts)
     signature = b"" if secret is None else hmac.digest(secret, signed, hashlib.sha256)
     return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
@@ -109,6 +116,8 @@ FORGED: dict[str, Callable[[], str]] = {
     "a tenant that is no name": lambda: token(tenant=["acme"]),
     "changed": lambda: token()[:-8] + "AAAAAAAA",
     "cut": lambda: token().rpartition(".")[0],
+    "one for signing in": lambda: token(typ="JWT"),
+    "no typ": lambda: token(typ=None),
     "no token": lambda: "nonsense",
     "endless": lambda: "a." * 10_000,
     "a key of ours that is none": lambda: "antiphon_0123456789ab_x",
@@ -135,6 +144,7 @@ async def test_a_token_that_is_not_valid_here_is_401_and_says_where_to_get_one(
         lambda: token(EC_KEY, kid="ec", algorithm="ES256"),
         lambda: token(aud=["https://other.example", RESOURCE]),
         lambda: token(aud=f"{RESOURCE}/mcp"),
+        lambda: token(typ="application/AT+JWT"),
         lambda: token(scope=None, scp=["audio", "sessions", "somebody-elses"]),
     ],
 )
@@ -151,6 +161,14 @@ async def test_a_good_token_lets_in_with_its_scopes_and_its_tenant(
         refused = await known.post("/v1/models/fake-asr/unload")
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "insufficient_scope")
         assert 'error="insufficient_scope", scope="admin"' in refused.headers["www-authenticate"]
+
+
+async def test_an_issuer_may_call_its_access_tokens_otherwise(serving: Any, settings: Settings, client: Any) -> None:
+    settings = replace(settings, auth=replace(settings.auth, token_types=("JWT",)))
+    async with serving(settings) as url, client(url) as anyone:
+        for typ, status in (("JWT", 200), ("at+jwt", 401)):
+            headers = {"Authorization": f"Bearer {token(typ=typ)}"}
+            assert (await anyone.get("/v1/models", headers=headers)).status_code == status
 
 
 async def test_the_metadata_names_the_issuer(serving: Any, settings: Settings, client: Any) -> None:
