@@ -274,7 +274,7 @@ class VoiceForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The form fields of ``POST /v1/audio/voices`` besides ``audio_sample``."""
 
     name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    """The id of the voice."""
+    """The id of the voice; where the server asks for keys, its beginning."""
     consent: VoiceConsent | str
     """As JSON. What is no JSON names a consent recording, which are not kept here."""
     type: Literal["audio_sample"] = "audio_sample"

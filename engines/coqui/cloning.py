@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,10 @@ from schemas.models import ModelStatus
 from schemas.speech import Voice
 
 _ENGINE: Final = "coqui_xtts"
+_VOICES_MAX: Final = 100
+"""Of one tenant."""
+_NAME_CHARS: Final = 48
+"""Of a name, in an id that has an ending."""
 _HOW_TO_INSTALL: Final = "antiphon models pull xtts-v2 --from FOLDER --accept-licence"
 
 
@@ -46,23 +51,29 @@ class VoiceCloning:
         """Keep a voice, which can be spoken with from then on.
 
         Args:
-            name: Its id.
+            name: Its id. That of a tenant's voice has a random ending: whether a name is free would tell of the others.
             samples: The recording, ``float32, (n,)``, at 22 050 Hz.
             consent: Whose voice it is, and what they allowed.
 
         Raises:
             SpeechError: As :meth:`check` and :func:`engines.coqui.cloned_voices.add_voice`; ``invalid_request`` also
-                for the name of a voice that is not in the folder.
+                for the name of a voice that is not in the folder; ``quota_exceeded``.
         """
         model = self._model()
+        voice_id = name if consent.tenant is None else f"{name[:_NAME_CHARS]}-{secrets.token_hex(4)}"
         async with self._changing:
-            if any(name in {voice.id, *voice.aliases} for voice in self._host.voices()):
+            voices = self._host.voices()
+            if any(voice_id in {voice.id, *voice.aliases} for voice in voices):
                 raise SpeechError(
                     ErrorCode.INVALID_REQUEST, f"There is a voice {name} already. Choose another name.", param="name"
                 )
-            await to_thread.run_sync(add_voice, self._folder, name, samples, consent)
+            if sum(voice.cloned and voice.tenant == consent.tenant for voice in voices) >= _VOICES_MAX:
+                raise SpeechError(
+                    ErrorCode.QUOTA_EXCEEDED, f"{_VOICES_MAX} voices are kept at most. Delete one.", param="name"
+                )
+            await to_thread.run_sync(add_voice, self._folder, voice_id, samples, consent)
             await self._tell(model)
-        return self._host.voice(name)
+        return next(voice for voice in self._host.voices() if voice.id == voice_id)
 
     async def remove(self, name: str) -> None:
         """Delete a voice, its recording and its consent.

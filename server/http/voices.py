@@ -75,7 +75,7 @@ def list_voices(host: NamedDependency[EngineHost]) -> VoiceList:
     opt=needs(Scope.AUDIO),
     summary="Clone a voice",
     description="From a recording of 3 s or more, with the consent of whom it is of. Needs the extra coqui and XTTS. "
-    "Where keys are asked for, the voice is the tenant's alone.",
+    "Where keys are asked for, the voice is the tenant's alone, and its id is its name with a random ending.",
     tags=["audio"],
     responses=error_responses(400, 403, 413, 415, 422, 500, 501, 503, 504),
 )
@@ -96,7 +96,7 @@ async def create_voice(
     )
     audio = await until_disconnected(request.receive, lambda: decoder.decode(upload, sample_rate_hz=REFERENCE_RATE_HZ))
     voice = await cloning.add(form.name, audio.samples, consent)
-    return CreatedVoice(id=voice.id, name=voice.name, created_at=int(now.timestamp()))
+    return CreatedVoice(id=voice.id, name=form.name, created_at=int(now.timestamp()))
 
 
 @delete(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ import pytest
 from msgspec.structs import replace
 
 from engines.base import TtsJob
+from engines.codec.encoder import encode_all
+from engines.coqui import cloning
 from engines.coqui.cloned_voices import (
     REFERENCE_RATE_HZ,
     Consent,
@@ -29,9 +32,11 @@ from engines.coqui.xtts import XttsTts
 from engines.fake import FakeTts, fake_engines
 from engines.host import EngineHost
 from engines.spec import EngineSpec, HostSettings
+from schemas.audio import AudioFormat
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind
 from schemas.speech import SpeechChunk
+from server.settings import ModelSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -117,6 +122,36 @@ async def test_a_tenants_voice_is_unknown_to_others_on_every_route(
             for caller, sees in ((other, False), (own, True)):
                 answer = await (caller.get(path) if "audio" in path else caller.post(path, json={}))
                 assert ('"bob"' in answer.text) is sees
+
+
+async def test_a_name_tells_nothing_of_the_voices_of_others(
+    serving: Any, keys: Any, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 14, of making and deleting voices."""
+    monkeypatch.setattr(cloning, "find_spec", lambda _: object())
+    spec = EngineSpec(kind=ModelKind.TTS, engine="coqui_xtts", sample_rate_hz=24_000, load=FakeTts)
+    engines = EngineHost(fake_engines() | {"xtts-v2": spec}, HostSettings())
+    settings = replace(keys.settings, models=ModelSettings(dir=str(tmp_path / "models"), warm=False))
+    audio = encode_all(SAMPLES, AudioFormat.FLAC, REFERENCE_RATE_HZ)
+    consent = {"given_by": "Ada", "statement": "I agree.", "scope": "tests", "language": "en"}
+    a, b = keys.headers("a"), keys.headers("b")
+    async with serving(settings, host=engines) as url, client(url, a) as one, client(url, b) as other:
+
+        async def create(caller: Any) -> str:
+            form = {"name": "ada", "consent": json.dumps(consent)}
+            answer = await caller.post("/v1/audio/voices", data=form, files={"audio_sample": ("ada.flac", audio)})
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["name"] == "ada"
+            return answer.json()["id"]
+
+        mine, theirs = await create(one), await create(other)
+        assert mine != theirs
+        assert theirs not in (await one.get("/v1/audio/voices")).text
+        foreign, unknown = [await one.delete(f"/v1/audio/voices/{voice}") for voice in (theirs, "nobody")]
+        assert foreign.status_code == unknown.status_code == 404
+        said = foreign.json()["error"]["message"].replace(theirs, "X")
+        assert said == unknown.json()["error"]["message"].replace("nobody", "X")
+        assert (await one.delete(f"/v1/audio/voices/{mine}")).status_code == 200
 
 
 def test_what_a_model_knows_of_a_voice_is_erased_with_the_consent(folder: Path) -> None:
