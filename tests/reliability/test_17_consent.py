@@ -128,7 +128,11 @@ async def test_a_name_tells_nothing_of_the_voices_of_others(
     serving: Any, keys: Any, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row 14, of making and deleting voices."""
-    monkeypatch.setattr(cloning, "find_spec", lambda _: object())
+
+    def found(_: str) -> object:
+        return object()
+
+    monkeypatch.setattr(cloning, "find_spec", found)
     spec = EngineSpec(kind=ModelKind.TTS, engine="coqui_xtts", sample_rate_hz=24_000, load=FakeTts)
     engines = EngineHost(fake_engines() | {"xtts-v2": spec}, HostSettings())
     settings = replace(keys.settings, models=ModelSettings(dir=str(tmp_path / "models"), warm=False))
