@@ -58,6 +58,8 @@ async def turns_of(server: Any, language: str, audio: bytes) -> list[Turn]:
                     case "speech.started":
                         turns[event["turn"]] = Turn()
                         open_turns.add(event["turn"])
+                    case "turn.reopened":
+                        open_turns.add(event["turn"])
                     case "transcript.partial":
                         turns[event["turn"]].partials.append(event)
                     case "turn.ended":
