@@ -65,8 +65,8 @@ def serve(config: Path | None, *, print_settings: bool, as_json: bool, fake_engi
         return
     settings = loaded.settings
     configure_logs(settings.log)
-    listener = bind(settings.server)
-    anyio.run(partial(_serve, settings, listener, fake_engines=fake_engines), backend_options={"use_uvloop": True})
+    with bind(settings.server) as listener:
+        anyio.run(partial(_serve, settings, listener, fake_engines=fake_engines), backend_options={"use_uvloop": True})
 
 
 async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: bool) -> None:
