@@ -54,6 +54,7 @@ class WorkerProcess:
         self._stdin = process.stdin
         self._stdout = BufferedByteReceiveStream(process.stdout)
         self._pipe_closed = False
+        self._killed = False
         self._files = 0
         self._peak_rss_bytes = 0
 
@@ -114,7 +115,10 @@ class WorkerProcess:
                 # It is dying by itself; killed now, what it died of would be lost.
                 with anyio.move_on_after(_EXIT_S):
                     await self._process.wait()
-            if self._process.returncode is None:
+            if self._process.returncode is None and not self._killed:
+                # Once: before it signals, `kill` takes the status of a process that is gone already, and asyncio,
+                # which waits for that status, warns that it never came.
+                self._killed = True
                 self._process.kill()
             await self._process.aclose()
         return self._process.returncode or 0

@@ -374,6 +374,22 @@ async def test_no_worker_outlives_the_decoder() -> None:
             assert await code_of(decoder, GOOD) is ErrorCode.SHUTTING_DOWN
 
 
+async def test_a_worker_ended_by_two_is_killed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second kill may take the status that asyncio waits for; it then warns, on everybody's console.
+    with anyio.fail_after(30):
+        worker = await WorkerProcess.start((sys.executable, "-P", "-c", FAKE_WORKER))
+        await worker.wait_ready()
+        kills: list[int] = []
+        process = worker._process
+        kill = process.kill
+        monkeypatch.setattr(process, "kill", lambda: (kills.append(1), kill()))
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(worker.end)
+    assert len(kills) == 1
+    assert await worker.end() == -signal.SIGKILL
+
+
 async def test_more_files_than_may_wait_are_refused_at_once() -> None:
     with anyio.fail_after(30):
         async with fake(DecodeLimits(workers=1, max_waiting=1)) as decoder, anyio.create_task_group() as tasks:
