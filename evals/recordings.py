@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from evals.dialogue import Split
+from evals.turns.dialogue import Split
 from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16
 
 _MANIFEST: Final = "manifest.jsonl"

@@ -25,13 +25,13 @@ from rich.progress import Progress
 from scipy import optimize
 
 from evals.cache import Cache, cache_dir
-from evals.corpus import plan, turn_clips
-from evals.dialogue import Split
-from evals.endpoint_figures import endpoint_rows
 from evals.page import figure
-from evals.pauses import ClipPauses, observe
 from evals.recordings import Recordings
-from evals.rendering import Renderer
+from evals.turns.corpus import plan, turn_clips
+from evals.turns.dialogue import Split
+from evals.turns.endpoint_figures import endpoint_rows
+from evals.turns.pauses import ClipPauses, observe
+from evals.turns.rendering import Renderer
 from server.evaluation.instruments import HostEars, HostVoices
 from server.evaluation.policy import features_of, our_policy
 from server.evaluation.turns import USER_MODEL

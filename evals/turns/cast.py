@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from evals.dialogue import Split
+from evals.turns.dialogue import Split
 
 AGENT_VOICE: Final = "en_US-joe-medium"
 """Of the agent, in every dialogue; nothing is measured on what it says but how much of it was heard."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from evals.clip import stereo_mp3
-from evals.dialogue import Intent
 from evals.intervals import Estimate, estimate, quantile
-from evals.outcomes import MISSED_MS, Outcomes, OverlapOutcome
-from evals.performance import Performance
 from evals.report import Case, Plot, Row, Series, Target
+from evals.turns.dialogue import Intent
+from evals.turns.outcomes import MISSED_MS, Outcomes, OverlapOutcome
+from evals.turns.performance import Performance
 from schemas.audio import SESSION_RATE_HZ
 
 _TAKES: Final = (Intent.STOP, Intent.INTERRUPT)

@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from evals.corpus import rng_of
-from evals.device import Device
-from evals.dialogue import AgentLine, Dialogue, Intent, UserLine
-from evals.performance import Performance, Received, WireEvent, WordPlace
-from evals.play import Part, Play, UserPart, performed
-from evals.rendering import Span, SpokenLine, draw_hold_s
-from evals.scenario import BUFFERS_MS
+from evals.turns.corpus import rng_of
+from evals.turns.device import Device
+from evals.turns.dialogue import AgentLine, Dialogue, Intent, UserLine
+from evals.turns.performance import Performance, Received, WireEvent, WordPlace
+from evals.turns.play import Part, Play, UserPart, performed
+from evals.turns.rendering import Span, SpokenLine, draw_hold_s
+from evals.turns.scenario import BUFFERS_MS
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.sessions import TurnSettings
 from session.lexicons import text_cues

@@ -10,10 +10,10 @@ import numpy as np
 from msgspec import Struct
 
 from evals.acoustics import CHANNELS, Channel, heard_through
-from evals.cast import user_voices
-from evals.dialogue import Dialogue, Intent, Split, UserLine, load
 from evals.recordings import Recordings
-from evals.rendering import Renderer, Span, SpokenLine
+from evals.turns.cast import user_voices
+from evals.turns.dialogue import Dialogue, Intent, Split, UserLine, load
+from evals.turns.rendering import Renderer, Span, SpokenLine
 from schemas.audio import SESSION_RATE_HZ, Samples
 
 BEFORE_S: Final = 0.6
@@ -127,7 +127,7 @@ def recorded_turns(
 ) -> list[TurnClip]:
     """Recordings of people, each channel a turn: pauses in it are holds, and what follows it is the end.
 
-    Where speech begins and ends in them is for a VAD to say: see :func:`evals.pauses.observe`.
+    Where speech begins and ends in them is for a VAD to say: see :func:`evals.turns.pauses.observe`.
     """
     before, after = (round(seconds * SESSION_RATE_HZ) for seconds in (BEFORE_S, AFTER_S))
     clips: list[TurnClip] = []

@@ -106,7 +106,7 @@ def parse(text: str) -> tuple[UserLine | AgentLine, ...]:
 
 def load(split: Split) -> tuple[Dialogue, ...]:
     """The dialogues of a split, of all languages, as they ship."""
-    tables = tomllib.loads(files("evals").joinpath("dialogues", f"{split.value}.toml").read_text("utf-8"))
+    tables = tomllib.loads(files("evals.turns").joinpath("dialogues", f"{split.value}.toml").read_text("utf-8"))
     return tuple(
         Dialogue(name=name, split=split, language=language, lines=parse(text))
         for language, dialogues in tables.items()

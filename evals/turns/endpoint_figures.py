@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from evals.endpointing import (
+from evals.intervals import Estimate, Vector, estimate, quantile
+from evals.report import Plot, Row, Series, Target
+from evals.turns.endpointing import (
     Fire,
     PauseScores,
     Setting,
@@ -23,9 +25,7 @@ from evals.endpointing import (
     sweep,
     sweep_silence,
 )
-from evals.intervals import Estimate, Vector, estimate, quantile
-from evals.pauses import ClipPauses
-from evals.report import Plot, Row, Series, Target
+from evals.turns.pauses import ClipPauses
 
 OURS: Final = "Antiphon"
 SMART_TURN: Final = "smart-turn alone"

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from evals.pauses import ClipPauses, Pause
+from evals.turns.pauses import ClipPauses, Pause
 
 THRESHOLDS: Final = tuple(round(0.01 * step, 2) for step in range(101))
 ACTION_DELAYS_MS: Final = tuple(range(200, 1_001, 100))

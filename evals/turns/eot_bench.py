@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from evals.corpus import AFTER_S, TurnClip
 from evals.recordings import decode
-from evals.rendering import Span
+from evals.turns.corpus import AFTER_S, TurnClip
+from evals.turns.rendering import Span
 from schemas.audio import SESSION_RATE_HZ
 
 _MIN_HOLD_S: Final = 0.2

@@ -12,12 +12,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from evals.acoustics import EchoPath
-from evals.cast import AGENT_VOICE
-from evals.corpus import rng_of
-from evals.device import Device
-from evals.performance import Performance, Received, WireEvent
-from evals.play import Play, Uttered, performed
-from evals.scenario import Scenario
+from evals.turns.cast import AGENT_VOICE
+from evals.turns.corpus import rng_of
+from evals.turns.device import Device
+from evals.turns.performance import Performance, Received, WireEvent
+from evals.turns.play import Play, Uttered, performed
+from evals.turns.scenario import Scenario
 from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
 

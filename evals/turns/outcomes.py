@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from evals.device import Played, coverage
-from evals.dialogue import Intent
-from evals.performance import Performance, Received, Utterance
-from evals.rendering import Span
+from evals.turns.device import Played, coverage
+from evals.turns.dialogue import Intent
+from evals.turns.performance import Performance, Received, Utterance
+from evals.turns.rendering import Span
 from schemas.audio import SESSION_RATE_HZ
 
 EARLY_MS: Final = 250.0

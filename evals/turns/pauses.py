@@ -16,9 +16,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from evals.cache import Cache, digest
-from evals.corpus import TurnClip
-from evals.instruments import Ears
-from evals.rendering import Span
+from evals.turns.corpus import TurnClip
+from evals.turns.instruments import Ears
+from evals.turns.rendering import Span
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples, pcm16_from_float
 
 SCORED_MS: Final = (*range(200, 1300, 100), 1500, 1800, 2200, 2700)

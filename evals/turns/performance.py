@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from evals.device import Played
-from evals.dialogue import Intent
-from evals.rendering import Span
+from evals.turns.device import Played
+from evals.turns.dialogue import Intent
+from evals.turns.rendering import Span
 from schemas.audio import Samples
 
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from evals.dialogue import AgentLine, UserLine
-from evals.performance import Utterance
-from evals.rendering import SpokenLine
+from evals.turns.dialogue import AgentLine, UserLine
+from evals.turns.performance import Utterance
+from evals.turns.rendering import SpokenLine
 from schemas.audio import SESSION_RATE_HZ
 
 THINK_SAMPLES: Final = SESSION_RATE_HZ * 300 // 1000

@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import Struct
 
 from evals.cache import Cache
-from evals.dialogue import Hold, UserLine
-from evals.instruments import Speech, Voices
+from evals.turns.dialogue import Hold, UserLine
+from evals.turns.instruments import Speech, Voices
 from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16, pcm16_from_float
 from schemas.speech import SpokenWord
 

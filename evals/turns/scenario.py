@@ -10,12 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.acoustics import CHANNELS, ECHOES, Channel, at_level, background, cough, heard_through, in_room, noise_burst
-from evals.cast import side_voice, user_voices
-from evals.corpus import rng_of
-from evals.dialogue import AgentLine, Dialogue, Intent, Split, UserLine, load
-from evals.play import Part, UserPart
 from evals.recordings import Recordings
-from evals.rendering import Renderer, SpokenLine
+from evals.turns.cast import side_voice, user_voices
+from evals.turns.corpus import rng_of
+from evals.turns.dialogue import AgentLine, Dialogue, Intent, Split, UserLine, load
+from evals.turns.play import Part, UserPart
+from evals.turns.rendering import Renderer, SpokenLine
 from schemas.audio import SESSION_RATE_HZ, Samples
 
 BUFFERS_MS: Final = (0, 200, 60, 800, 400)

@@ -14,14 +14,14 @@ from typing import Any
 import anyio
 import httpx
 
-from evals.conversation_figures import class_plot, conversation_rows, latency_plot, worst_cases
-from evals.endpoint_figures import Ours, endpoint_rows, pareto
-from evals.live import converse
-from evals.outcomes import Outcomes, outcomes
-from evals.pauses import ClipPauses
-from evals.performance import Performance
 from evals.report import Section
-from evals.scenario import Scenario
+from evals.turns.conversation_figures import class_plot, conversation_rows, latency_plot, worst_cases
+from evals.turns.endpoint_figures import Ours, endpoint_rows, pareto
+from evals.turns.live import converse
+from evals.turns.outcomes import Outcomes, outcomes
+from evals.turns.pauses import ClipPauses
+from evals.turns.performance import Performance
+from evals.turns.scenario import Scenario
 
 
 def pauses_section(name: str, title: str, corpus: Sequence[ClipPauses], ours: Ours, notes: Sequence[str]) -> Section:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from rich_click import RichCommand, RichGroup
 
-from evals.dialogue import Split
+from evals.turns.dialogue import Split
 from schemas.errors import ErrorCode, SpeechError
 from server.cli import event_loop
 from server.cli.settings_options import settings_from, settings_options

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engines.base import AsrOptions
 from engines.host import EngineHost
 from engines.scheduler import Priority
-from evals.instruments import Speech
+from evals.turns.instruments import Speech
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind
@@ -31,7 +31,7 @@ _Out = TypeVar("_Out")
 
 
 class HostVoices:
-    """Speaks with the voices of a host; see :class:`evals.instruments.Voices`.
+    """Speaks with the voices of a host; see :class:`evals.turns.instruments.Voices`.
 
     Args:
         host: Its voices must be installed; asking for another raises ``SpeechError(unknown_voice)``.
@@ -62,7 +62,7 @@ class HostVoices:
 
 
 class HostEars:
-    """Listens with the models of a host; see :class:`evals.instruments.Ears`.
+    """Listens with the models of a host; see :class:`evals.turns.instruments.Ears`.
 
     Args:
         host: Has a model of each kind.

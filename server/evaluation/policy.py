@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from evals.endpoint_figures import Ours
-from evals.endpointing import Fire
-from evals.pauses import Pause, Score
+from evals.turns.endpoint_figures import Ours
+from evals.turns.endpointing import Fire
+from evals.turns.pauses import Pause, Score
 from schemas.sessions import TurnProfile, TurnSettings
 from session.deadline import PAUSE_MIN_MS, UNHEARD_MS, deadline_ms
 from session.end_of_turn import (

@@ -17,16 +17,16 @@ import msgspec
 from msgspec import Struct
 
 from evals.cache import Cache, cache_dir
-from evals.core_loop import Odds, simulate
-from evals.corpus import plan, recorded_turns, turn_clips
-from evals.dialogue import AgentLine, Split, load
-from evals.pauses import observe
-from evals.performance import Performance
 from evals.recordings import Recordings
-from evals.rendering import Renderer
 from evals.report import Conditions, Report, Section
-from evals.scenario import Scenario, plans, prepare
-from evals.turns import conversations_section, converse_all, pauses_section
+from evals.turns.core_loop import Odds, simulate
+from evals.turns.corpus import plan, recorded_turns, turn_clips
+from evals.turns.dialogue import AgentLine, Split, load
+from evals.turns.pauses import observe
+from evals.turns.performance import Performance
+from evals.turns.rendering import Renderer
+from evals.turns.scenario import Scenario, plans, prepare
+from evals.turns.sections import conversations_section, converse_all, pauses_section
 from schemas.sessions import TurnSettings
 from server import speech_engines
 from server.cli.remote import remote_server

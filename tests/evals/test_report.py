@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from evals.clip import stereo_mp3
-from evals.conversation_figures import class_plot, conversation_rows, latency_plot
-from evals.dialogue import Intent
 from evals.intervals import Estimate
-from evals.outcomes import Outcomes, OverlapOutcome, TurnOutcome
 from evals.page import figure, page
 from evals.report import Case, Conditions, Report, Row, Section, Target, save
+from evals.turns.conversation_figures import class_plot, conversation_rows, latency_plot
+from evals.turns.dialogue import Intent
+from evals.turns.outcomes import Outcomes, OverlapOutcome, TurnOutcome
 
 
 def overlap(intent: Intent, *, yielded: bool) -> OverlapOutcome:

@@ -1,9 +1,9 @@
 import pytest
 
-from evals.core_loop import Odds, simulate
-from evals.dialogue import AgentLine, Dialogue, Split, load
-from evals.outcomes import outcomes
-from evals.performance import Performance
+from evals.turns.core_loop import Odds, simulate
+from evals.turns.dialogue import AgentLine, Dialogue, Split, load
+from evals.turns.outcomes import outcomes
+from evals.turns.performance import Performance
 from schemas.sessions import TurnSettings
 
 COUNT = 40

@@ -1,6 +1,6 @@
 import numpy as np
 
-from evals.device import Coverage, Device, Played, coverage
+from evals.turns.device import Coverage, Device, Played, coverage
 from schemas.audio import SESSION_RATE_HZ, Samples
 
 MS = SESSION_RATE_HZ // 1000

@@ -1,7 +1,7 @@
 import pytest
 
-from evals.cast import side_voice, user_voices
-from evals.dialogue import AgentLine, Hold, Intent, Split, UserLine, load, parse
+from evals.turns.cast import side_voice, user_voices
+from evals.turns.dialogue import AgentLine, Hold, Intent, Split, UserLine, load, parse
 
 
 def test_a_line_has_holds_of_a_drawn_and_of_a_given_length_and_fillers() -> None:

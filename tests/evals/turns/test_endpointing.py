@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.endpointing import (
+from evals.turns.endpointing import (
     decide,
     fewest_cutoffs,
     first_score,
@@ -18,7 +18,7 @@ from evals.endpointing import (
     sweep,
     sweep_silence,
 )
-from evals.pauses import ClipPauses, Pause, Score
+from evals.turns.pauses import ClipPauses, Pause, Score
 from schemas.audio import SESSION_RATE_HZ
 
 MS = SESSION_RATE_HZ // 1000

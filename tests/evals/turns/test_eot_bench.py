@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.eot_bench import eot_bench_turns
-from evals.rendering import Span
+from evals.turns.eot_bench import eot_bench_turns
+from evals.turns.rendering import Span
 
 
 def write(folder: Path, **row: object) -> None:

@@ -1,10 +1,10 @@
 import pytest
 
-from evals.device import Played
-from evals.dialogue import Intent
-from evals.outcomes import Outcomes, outcomes
-from evals.performance import Performance, Received, Utterance, WireEvent, WordPlace
-from evals.rendering import Span
+from evals.turns.device import Played
+from evals.turns.dialogue import Intent
+from evals.turns.outcomes import Outcomes, outcomes
+from evals.turns.performance import Performance, Received, Utterance, WireEvent, WordPlace
+from evals.turns.rendering import Span
 from schemas.audio import SESSION_RATE_HZ
 
 MS = SESSION_RATE_HZ // 1000

@@ -6,9 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from evals.cache import Cache
-from evals.corpus import TurnClip
-from evals.pauses import SCORED_MS, observe, voiced_runs
-from evals.rendering import Span
+from evals.turns.corpus import TurnClip
+from evals.turns.pauses import SCORED_MS, observe, voiced_runs
+from evals.turns.rendering import Span
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 
 FRAME_MS = 32

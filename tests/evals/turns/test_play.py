@@ -1,8 +1,8 @@
 import numpy as np
 
-from evals.dialogue import AgentLine, UserLine, parse
-from evals.play import GAP_SAMPLES, OVERDUE_SAMPLES, THINK_SAMPLES, Part, Play, UserPart
-from evals.rendering import SpokenLine
+from evals.turns.dialogue import AgentLine, UserLine, parse
+from evals.turns.play import GAP_SAMPLES, OVERDUE_SAMPLES, THINK_SAMPLES, Part, Play, UserPart
+from evals.turns.rendering import SpokenLine
 from schemas.audio import SESSION_RATE_HZ
 
 STEP = SESSION_RATE_HZ // 50

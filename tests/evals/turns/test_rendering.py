@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from evals.cache import Cache
-from evals.dialogue import UserLine, parse
-from evals.instruments import Speech
-from evals.rendering import Renderer, draw_hold_s, sounding, with_holds
+from evals.turns.dialogue import UserLine, parse
+from evals.turns.instruments import Speech
+from evals.turns.rendering import Renderer, draw_hold_s, sounding, with_holds
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.speech import SpokenWord
 

@@ -1,4 +1,4 @@
-from evals.pauses import Pause, Score
+from evals.turns.pauses import Pause, Score
 from schemas.audio import SESSION_RATE_HZ
 from server.evaluation.policy import features_of, our_policy, stability
 
