@@ -1,8 +1,8 @@
-"""Estimates with intervals, by resampling whole conversations: what one of them holds is not independent."""
+"""Estimates with intervals, by resampling whole blocks: what one conversation or speaker gives is not independent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, cast
 
 import numpy as np
@@ -11,9 +11,17 @@ from numpy.typing import NDArray
 
 CONFIDENCE: Final = 0.95
 RESAMPLES: Final = 2_000
+"""Of any statistic; those that are sums are drawn ``PAIRED_RESAMPLES`` times."""
+PAIRED_RESAMPLES: Final = 10_000
 SEED: Final = 20
+POWER_Z: Final = 1.96 + 0.84
+"""Standard errors that a change must have to be found, two-sided at 95 %, four times in five."""
+_AT_ONCE: Final = 500
+"""Resamples in memory."""
 
 Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Blocks = Sequence[int] | Sequence[str]
 
 
 class Estimate(Struct, frozen=True):
@@ -24,6 +32,18 @@ class Estimate(Struct, frozen=True):
     high: float
     n: int
     """Observations."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """How a figure differs between two runs over the same samples: the second less the first."""
+
+    base: float
+    value: float
+    """Of the second run."""
+    change: Estimate
+    """Of the difference, in the figure's unit."""
+    detectable: float
+    """The smallest difference that samples like these would have shown, four times in five."""
 
 
 def estimate(
@@ -49,8 +69,7 @@ def estimate(
     for number in range(RESAMPLES):
         drawn = cast("list[int]", rng.integers(0, len(members), len(members)).tolist())
         found[number] = statistic(sample[np.concatenate([members[block] for block in drawn])])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = float(np.quantile(found, tail)), float(np.quantile(found, 1 - tail))
+    low, high = _tails(found)
     return Estimate(statistic(sample), low, high, len(sample))
 
 
@@ -59,3 +78,107 @@ def quantile(
 ) -> Estimate | None:
     """A quantile with its interval."""
     return estimate(values, blocks, lambda sample: float(np.quantile(sample, q)))
+
+
+def ratio(parts: Sequence[float], wholes: Sequence[float], blocks: Blocks) -> Estimate | None:
+    """A ratio of sums, such as a word error rate, with its interval; ``None`` if the wholes are nothing.
+
+    Args:
+        parts: Wrong words, say, of each sample.
+        wholes: Its words.
+        blocks: Which block each belongs to.
+    """
+    sums = _block_sums(np.array([parts, wholes], np.float64), blocks)
+    if not sums[1].sum() > 0:
+        return None
+    found = np.concatenate([_divided(*(weights @ sums.T).T) for weights in _draws(sums.shape[1])])
+    low, high = _tails(found)
+    return Estimate(float(sums[0].sum() / sums[1].sum()), low, high, len(parts))
+
+
+def ratio_change(
+    base: tuple[Sequence[float], Sequence[float]], other: tuple[Sequence[float], Sequence[float]], blocks: Blocks
+) -> Change | None:
+    """The change of a ratio of sums, over samples that both runs have: both sides of a pair are drawn together.
+
+    Args:
+        base: Parts and wholes of the first run, sample by sample.
+        other: Those of the second, in the same order.
+        blocks: Which block each sample belongs to.
+    """
+    sums = _block_sums(np.array([*base, *other], np.float64), blocks)
+    totals = sums.sum(axis=1)
+    if not (totals[1] > 0 and totals[3] > 0):
+        return None
+
+    def differences(weights: Matrix) -> Vector:
+        first, first_whole, second, second_whole = (weights @ sums.T).T
+        return _divided(second, second_whole) - _divided(first, first_whole)
+
+    drawn = np.concatenate([differences(weights) for weights in _draws(sums.shape[1])])
+    return _change(float(totals[0] / totals[1]), float(totals[2] / totals[3]), drawn, len(base[0]))
+
+
+def quantile_change(base: Sequence[float], other: Sequence[float], blocks: Blocks, q: float) -> Change | None:
+    """The change of a quantile, over samples that both runs have.
+
+    Args:
+        base: Values of the first run.
+        other: Those of the second, in the same order.
+        blocks: Which block each sample belongs to.
+        q: 0…1.
+    """
+    if not len(base):
+        return None
+    owner = _numbered(blocks)
+    sides = [np.asarray(side, np.float64) for side in (base, other)]
+    orders = [np.argsort(side, kind="stable") for side in sides]
+
+    def differences(weights: Matrix) -> Vector:
+        first, second = (
+            _weighted_quantile(side[order], weights[:, owner[order]], q)
+            for side, order in zip(sides, orders, strict=True)
+        )
+        return second - first
+
+    drawn = np.concatenate([differences(weights) for weights in _draws(int(owner.max()) + 1)])
+    return _change(float(np.quantile(sides[0], q)), float(np.quantile(sides[1], q)), drawn, len(base))
+
+
+def _change(base: float, value: float, drawn: Vector, n: int) -> Change:
+    low, high = _tails(drawn)
+    detectable = POWER_Z * float(np.nanstd(drawn))
+    return Change(base=base, value=value, change=Estimate(value - base, low, high, n), detectable=detectable)
+
+
+def _draws(blocks: int) -> Iterator[Matrix]:
+    """How often each block is drawn, in one resample a row."""
+    rng = np.random.default_rng(SEED)
+    for _ in range(0, PAIRED_RESAMPLES, _AT_ONCE):
+        yield rng.multinomial(blocks, np.full(blocks, 1 / blocks), _AT_ONCE).astype(np.float64)
+
+
+def _block_sums(rows: Matrix, blocks: Blocks) -> Matrix:
+    owner = _numbered(blocks)
+    return np.array([np.bincount(owner, row, minlength=int(owner.max(initial=-1)) + 1) for row in rows])
+
+
+def _numbered(blocks: Blocks) -> NDArray[np.int64]:
+    numbers = {block: number for number, block in enumerate(dict.fromkeys(blocks))}
+    return np.array([numbers[block] for block in blocks], np.int64)
+
+
+def _divided(parts: Vector, wholes: Vector) -> Vector:
+    """Not a number where a resample has nothing to divide by."""
+    return np.divide(parts, wholes, out=np.full_like(parts, np.nan), where=wholes > 0)
+
+
+def _weighted_quantile(values: Vector, weights: Matrix, q: float) -> Vector:
+    """Of ascending values, for each row of weights: the first at which the share is reached."""
+    reached = np.cumsum(weights, axis=1)
+    return values[np.argmax(reached >= np.maximum(q * reached[:, -1:], 1e-9), axis=1)]
+
+
+def _tails(drawn: Vector) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 2
+    return float(np.nanquantile(drawn, tail)), float(np.nanquantile(drawn, 1 - tail))

@@ -9,36 +9,18 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from evals.intervals import Estimate
+from evals.figures import figure, wanted
+from evals.markdown import shown
 from evals.plots import svg
-from evals.report import Case, Plot, Report
+from evals.report import Case, Measured, Plot, Report
 
 
 def page(report: Report) -> str:
     """The whole page."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     filters: dict[str, Any] = environment.filters
-    filters.update(figure=figure, bound=bound, svg=_svg, audio=_audio)
+    filters.update(figure=figure, wanted=wanted, svg=_svg, audio=_audio, shown=shown, order=_order, plain=_plain)
     return environment.from_string(files("evals").joinpath("page.html").read_text("utf-8")).render(report=report)
-
-
-def figure(estimate: Estimate | None, unit: str) -> str:
-    """A value with its interval, as people write it: ``4.2 % (2.9 to 5.6)``."""
-    if estimate is None:
-        return "not measured"
-    value, low, high = (
-        bound(one, "") if unit != "%" else bound(one, unit).removesuffix(" %")
-        for one in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} {unit} ({low} to {high})".replace("  ", " ")
-
-
-def bound(value: float, unit: str) -> str:
-    """A value without an interval."""
-    if unit == "%":
-        return f"{100 * value:.1f} %"
-    digits = 0 if abs(value) >= 10 else 2  # noqa: PLR2004  three figures or so
-    return f"{value:.{digits}f} {unit}".strip()
 
 
 def _svg(plot: Plot) -> Markup:
@@ -47,3 +29,15 @@ def _svg(plot: Plot) -> Markup:
 
 def _audio(case: Case) -> str:
     return f"data:audio/mpeg;base64,{base64.b64encode(case.mp3).decode()}"
+
+
+def _order(cell: str | float | Measured) -> str:
+    """What a cell is sorted by."""
+    if isinstance(cell, Measured):
+        return str(cell.estimate.value) if cell.estimate else ""
+    return str(cell)
+
+
+def _plain(cell: str | float | Measured) -> bool:
+    """Whether it is a word, not a figure."""
+    return isinstance(cell, str)

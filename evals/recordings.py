@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
-import av
 import msgspec
-import numpy as np
 from msgspec import Struct
 
+from evals.decoding import decode
 from evals.turns.dialogue import Split
-from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16
+from schemas.audio import Samples
 
 _MANIFEST: Final = "manifest.jsonl"
 _CALIBRATION_NOISES: Final = 2
@@ -62,16 +61,6 @@ class Recordings:
 
     def _of_kind(self, kind: str) -> list[Recording]:
         return [row for row in self.rows if row.kind == kind]
-
-
-def decode(path: Path, channel: int = 0) -> Samples:
-    """One channel of a file that is trusted, at 16 kHz."""
-    pieces: list[np.ndarray[Any, Any]] = []
-    with cast("Any", av).open(str(path)) as container:
-        resampler = cast("Any", av).AudioResampler(format="s16p", rate=SESSION_RATE_HZ)
-        for frame in [*container.decode(audio=0), None]:
-            pieces += [out.to_ndarray() for out in resampler.resample(frame)]
-    return float_from_pcm16(np.ascontiguousarray(np.concatenate(pieces, axis=1)[channel]).tobytes())
 
 
 def _of_split(rows: list[Recording], split: Split) -> list[Recording]:

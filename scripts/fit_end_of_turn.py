@@ -25,7 +25,7 @@ from rich.progress import Progress
 from scipy import optimize
 
 from evals.cache import Cache, cache_dir
-from evals.page import figure
+from evals.figures import figure
 from evals.recordings import Recordings
 from evals.turns.corpus import plan, turn_clips
 from evals.turns.dialogue import Split

@@ -56,6 +56,7 @@ def conversations_section(name: str, title: str, performances: Sequence[Performa
         rows=tuple(conversation_rows(found, name)),
         plots=_plots(found, title),
         cases=worst_cases(performances, found),
+        case_note="The user is on the left, the agent on the right.",
         took_s=took_s,
     )
 

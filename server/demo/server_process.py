@@ -38,6 +38,11 @@ class ChildServer:
         self._process = process
         self._log = log
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     async def ready(self) -> None:
         """Wait until the models are loaded.
 

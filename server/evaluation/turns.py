@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import msgspec
-from msgspec import Struct
 
 from evals.cache import Cache, cache_dir
 from evals.recordings import Recordings
-from evals.report import Conditions, Report, Section
+from evals.report import Section
 from evals.turns.core_loop import Odds, simulate
 from evals.turns.corpus import plan, recorded_turns, turn_clips
 from evals.turns.dialogue import AgentLine, Split, load
@@ -29,79 +21,51 @@ from evals.turns.scenario import Scenario, plans, prepare
 from evals.turns.sections import conversations_section, converse_all, pauses_section
 from schemas.sessions import TurnSettings
 from server import speech_engines
-from server.cli.remote import remote_server
-from server.demo.server_process import child_server
+from server.evaluation.area import Findings, Track, Wish
 from server.evaluation.instruments import HostEars, HostVoices
 from server.evaluation.policy import our_policy
+from server.evaluation.targets import opened
 from server.settings import Settings
 
 USER_MODEL: Final = "kokoro-82m-v1.0-int8"
 """Speaks for the simulated users."""
-IN_PROCESS: Final = "inproc"
-"""The target that is a server of this machine, with the settings of the command, for as long as the run lasts."""
-SERVER_LOG: Final = "server.log"
 _QUICK_TURNS: Final = 12
 _QUICK_CONVERSATIONS: Final = 2
 _SIMULATED: Final = 1_000
 _QUICK_SIMULATED: Final = 40
 _RECORDED_KINDS: Final = ("utterance", "two_channel")
 
-Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows the progress of a stage of so many steps; what it gives is called with the steps done."""
 
-
-class TurnsWish(Struct, frozen=True, kw_only=True):
+class TurnsWish(Wish, frozen=True, kw_only=True):
     """What is to be measured."""
 
-    target: str
-    """:data:`IN_PROCESS`, or the address of a server."""
     split: Split
-    out: Path
-    seed: int = 0
     languages: tuple[str, ...] = ()
     """All if empty."""
-    quick: bool = False
-    """A few of everything: it shows that all works, not how well."""
     parallel: int = 3
+    """Conversations at a time."""
     repeats: int = 1
-    turn_settings: dict[str, Any] = {}
+    turn_settings: dict[str, Any] = msgspec.field(default_factory=dict)
     """Of the sessions, over the server's defaults."""
-    key: str | None = None
-    """An API key of the server."""
     speech_dir: Path | None = None
     """Folder of recordings."""
-    server_options: tuple[str, ...] = ()
-    """Of the server that is started."""
 
 
-async def evaluate_turns(wish: TurnsWish, settings: Settings, track: Track) -> Report:
+async def evaluate_turns(wish: TurnsWish, settings: Settings, track: Track) -> Findings:
     """Measure turn-taking.
 
     Raises:
         SpeechError: ``model_not_installed`` and what else engines and server say.
     """
     recordings = Recordings(wish.speech_dir)
-    load = round(os.getloadavg()[0], 2)
     sections, scenarios, models = await _at_home(wish, settings, recordings, track)
     began = time.perf_counter()
-    performances = await _held(wish, scenarios, track)
+    performances = await _held(wish, settings, scenarios, track)
     took_s = time.perf_counter() - began
     title = "Conversations, in real time"
     sections.append(_simulated(wish, track))
-    return Report(
-        conditions=Conditions(
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            target=wish.target,
-            version=version("antiphon"),
-            models=models,
-            cpu=platform.processor() or platform.machine(),
-            cores=os.cpu_count() or 1,
-            python=platform.python_version(),
-            others_load=load,
-            seed=wish.seed,
-            split=wish.split.value,
-        ),
-        sections=(conversations_section("conversations", title, performances, took_s), *sections),
+    return Findings(
+        sections=(conversations_section("conversations", title, performances, took_s), *sections), models=models
     )
 
 
@@ -150,22 +114,9 @@ def _simulated(wish: TurnsWish, track: Track) -> Section:
     return conversations_section("core", "The turn core with drawn models, in virtual time", held, took_s)
 
 
-async def _held(wish: TurnsWish, scenarios: list[Scenario], track: Track) -> list[Performance]:
-    async with _target(wish) as http:
+async def _held(wish: TurnsWish, settings: Settings, scenarios: list[Scenario], track: Track) -> list[Performance]:
+    async with opened(wish, settings) as target:
         with track("Holding conversations", len(scenarios)) as advance:
             return await converse_all(
-                http, scenarios, wish.turn_settings, parallel=wish.parallel, advance=lambda: advance(1)
+                target.server, scenarios, wish.turn_settings, parallel=wish.parallel, advance=lambda: advance(1)
             )
-
-
-@asynccontextmanager
-async def _target(wish: TurnsWish) -> AsyncGenerator[httpx.AsyncClient]:
-    if wish.target == IN_PROCESS:
-        async with child_server(wish.out / SERVER_LOG, wish.server_options) as server:
-            await server.ready()
-            yield server.http
-    else:
-        async with remote_server(wish.target) as http:
-            if wish.key:
-                http.headers["authorization"] = f"Bearer {wish.key}"
-            yield http

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evals.intervals import estimate, quantile
+from evals.intervals import estimate, quantile, quantile_change, ratio, ratio_change
 
 
 def test_nothing_measured_is_no_estimate() -> None:
@@ -34,3 +34,54 @@ def test_rows_that_belong_together_stay_together() -> None:
     found = estimate(pairs, statistic=lambda rows: float(rows[:, 0].sum() / rows[:, 1].sum()))
     assert found is not None
     assert (found.low, found.high) == pytest.approx((0.5, 0.5))
+
+
+def test_a_ratio_of_sums_weighs_long_samples_more() -> None:
+    found = ratio([1, 0], [1, 99], [0, 1])
+    assert found is not None
+    assert found.value == pytest.approx(0.01)
+    assert ratio([], [], []) is None
+    assert ratio([1], [0], [0]) is None
+
+
+def test_pairs_tell_a_change_that_is_lost_between_runs() -> None:
+    rng = np.random.default_rng(1)
+    words = np.full(60, 12.0)
+    errors = rng.integers(0, 9, 60).astype(float)
+    worse = errors + (np.arange(60) % 2)
+    blocks = list(range(60))
+    found = ratio_change((list(errors), list(words)), (list(worse), list(words)), blocks)
+    alone = ratio(list(worse), list(words), blocks)
+    assert found is not None
+    assert alone is not None
+    assert found.change.value == pytest.approx(0.5 / 12)
+    assert found.change.low > 0
+    assert alone.low < found.base  # by itself, the second run might be as good as the first
+    assert 0 < found.detectable < found.change.value
+
+
+def test_speakers_are_drawn_whole() -> None:
+    parts, wholes = [1.0] * 50 + [0.0] * 50, [1.0] * 100
+    apart = ratio(parts, wholes, list(range(100)))
+    together = ratio(parts, wholes, ["a"] * 50 + ["b"] * 50)
+    assert apart is not None
+    assert together is not None
+    assert (together.low, together.high) == (0.0, 1.0)
+    assert apart.high - apart.low < 0.3
+
+
+def test_a_tail_that_moved_is_found() -> None:
+    rng = np.random.default_rng(2)
+    base = rng.normal(300, 30, 200)
+    found = quantile_change(list(base), list(base + 100), list(range(200)), 0.95)
+    assert found is not None
+    assert found.change.value == pytest.approx(100, abs=1e-6)
+    assert found.change.low > 50
+    same = quantile_change(list(base), list(base), list(range(200)), 0.95)
+    assert same is not None
+    assert (same.change.low, same.change.high) == (0.0, 0.0)
+
+
+def test_no_pairs_are_no_change() -> None:
+    assert quantile_change([], [], [], 0.5) is None
+    assert ratio_change(([], []), ([], []), []) is None

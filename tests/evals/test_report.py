@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from evals.clip import stereo_mp3
+from evals.figures import figure
 from evals.intervals import Estimate
-from evals.page import figure, page
+from evals.page import page
 from evals.report import Case, Conditions, Report, Row, Section, Target, save
 from evals.turns.conversation_figures import class_plot, conversation_rows, latency_plot
 from evals.turns.dialogue import Intent

@@ -1,0 +1,69 @@
+"""What each recording, text or request came to: ``samples.jsonl``, by which two runs are compared pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from schemas.errors import ErrorCode, SpeechError
+
+SAMPLES: Final = "samples.jsonl"
+
+
+class Ratio(Struct, frozen=True, array_like=True):
+    """A part and a whole, such as wrong words and words: over many samples, sums are divided."""
+
+    part: float
+    whole: float
+
+
+class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One observation."""
+
+    area: str
+    """``asr``, ``tts``, ``robustness`` …"""
+    id: str
+    """The same in every run; with the area it is unique."""
+    block: str
+    """What is not independent, such as a speaker, is drawn together."""
+    group: dict[str, str] = {}
+    """``language``, ``kind`` …: tables and filters go by these."""
+    ratios: dict[str, Ratio] = {}
+    """By the id of the figure: ``asr.wer``."""
+    values: dict[str, float] = {}
+    """By the id of the figure, in its unit: ``asr.latency``, of which runs compare median and 95th percentile."""
+    reference: str = ""
+    hypothesis: str = ""
+    audio: str = ""
+    """A file, relative to the folder of the run unless absolute; empty if there is none to hear."""
+    channel: int | None = None
+    """Of that file; ``None`` mixes all."""
+    error: str = ""
+    """Why there is no result."""
+
+
+def write_samples(samples: Iterable[Sample], folder: Path) -> None:
+    """Write the file anew, ordered by area and id."""
+    lines = [msgspec.json.encode(one) for one in sorted(samples, key=lambda one: (one.area, one.id))]
+    (folder / SAMPLES).write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """The samples of a run.
+
+    Raises:
+        SpeechError: ``not_found`` if it left none; ``invalid_request`` if they are not to be understood.
+    """
+    try:
+        lines = (folder / SAMPLES).read_bytes().splitlines()
+        return [msgspec.json.decode(line, type=Sample) for line in lines]
+    except OSError as error:
+        raise SpeechError(ErrorCode.NOT_FOUND, f"{folder} has no {SAMPLES}: is it the folder of a run?") from error
+    except msgspec.DecodeError as error:
+        raise SpeechError(
+            ErrorCode.INVALID_REQUEST, f"{SAMPLES} in {folder} is of another version: {error}."
+        ) from error

@@ -1,0 +1,29 @@
+"""``antiphon eval``: measures how well it hears, speaks and converses."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final
+
+import click
+
+from schemas.errors import ErrorCode, SpeechError
+from server.cli.lazy_group import LazyCommand, LazyGroup
+
+_NEEDED: Final = ("jinja2", "jiwer", "matplotlib", "scipy", "whisper_normalizer")
+_COMMANDS: Final = {
+    "asr": LazyCommand("server.cli.eval.asr", "asr", "How well it recognises speech."),
+    "compare": LazyCommand("server.cli.eval.compare", "compare", "What changed from one run to another, and a gate."),
+    "turns": LazyCommand("server.cli.eval.turns", "turns", "How well it takes turns, with simulated users."),
+}
+
+
+@click.group("eval", cls=LazyGroup, lazy=_COMMANDS)
+def evaluate() -> None:
+    """Measure how well it hears, speaks and converses: a server, or anything that can be held against it."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise SpeechError(
+            ErrorCode.MISSING_EXTRA,
+            f"Evaluation needs packages that are missing ({', '.join(missing)}). Run: pip install 'antiphon[evals]'",
+        )

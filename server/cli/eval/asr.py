@@ -1,0 +1,45 @@
+"""``antiphon eval asr``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich_click import RichCommand
+
+from server.cli.eval.options import corpus_options, run_options, selection_of, server_options
+from server.cli.eval.run import run
+from server.cli.settings_options import settings_from, settings_options
+from server.evaluation.asr import STREAM, AsrWish, evaluate_asr
+from server.evaluation.targets import BEAM
+
+_OWN = ("target", "out", "corpus", "seed", "parallel", "key", "fresh", "quick")
+
+
+@click.command(cls=RichCommand)
+@run_options
+@corpus_options
+@click.option("--beam", type=click.IntRange(1, 10), default=BEAM, show_default=True, help="Of the search; 1 is greedy.")
+@click.option("--detect/--no-detect", default=True, show_default=True, help="Whether to ask for languages, too.")
+@click.option(
+    "--stream",
+    type=click.IntRange(0),
+    default=STREAM,
+    show_default=True,
+    help="Recordings said to sessions in real time, where the target has sessions.",
+)
+@settings_options
+def asr(*, config: Path | None, beam: int, detect: bool, stream: int, **given: Any) -> None:  # noqa: ANN401  see options
+    """Measure recognition: word error rates by language, kind and noise, invented words, calibration, speed."""
+    selection = selection_of(given)
+    own = {name: given.pop(name) for name in _OWN}
+    wish = AsrWish(
+        selection=selection,
+        beam=beam,
+        detect=detect,
+        stream=stream,
+        server_options=server_options(config, given),
+        **own,
+    )
+    run([(evaluate_asr, wish)], settings_from(config, given).settings)

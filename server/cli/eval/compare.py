@@ -1,0 +1,46 @@
+"""``antiphon eval compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+from rich_click import RichCommand
+
+from evals.comparison.change import change
+from evals.comparison.gate import Gate, read_gate
+from evals.comparison.pairs import paired, read_run
+from evals.output import JUNIT, MARKDOWN, PAGE, write_report
+from server.cli.eval.run import show
+
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.command(cls=RichCommand)
+@click.argument("before", type=_FOLDER)
+@click.argument("after", type=_FOLDER)
+@click.option(
+    "--gate",
+    "gate_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="What change fails, TOML. Left out: word error rates by half a point, 95th percentiles by 15 %, and whatever "
+    "must be 0.",
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="[default: AFTER/change]")
+def compare(before: Path, after: Path, gate_file: Path | None, out: Path | None) -> None:
+    """Hold the run in the folder AFTER against the run in BEFORE. Ends with status 1 if the gate fails."""
+    pairs = paired(read_run(before), read_run(after))
+    gate = read_gate(gate_file) if gate_file else Gate()
+    report = change(pairs, gate, f"Change from {before.name} to {after.name}")
+    folder = out or after / "change"
+    write_report(report, folder)
+    console = Console()
+    show(console, report)
+    console.print(Text("\n".join(str(folder / name) for name in (PAGE, MARKDOWN, JUNIT)), style="cyan"))
+    failed = [row.title for row in report.rows if row.verdict == "missed"]
+    if failed:
+        console.print(Text(f"The gate fails: {'; '.join(failed)}", style="bold red"))
+        click.get_current_context().exit(1)
+    console.print(Text("The gate passes.", style="bold green"))

@@ -1,0 +1,125 @@
+"""One run of ``antiphon eval asr``: recordings of a corpus, recognised by a target."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from evals.asr.figures import section
+from evals.asr.live import Streamed, stream
+from evals.asr.outcomes import NO_SPEECH, Outcome, outcome, sample_of
+from evals.asr.recognition import detect, recognise, recording_of
+from evals.asr.stream_figures import Streaming, leaks, stream_section
+from evals.asr.stream_figures import sample_of as stream_sample
+from evals.cache import Cache, cache_dir
+from evals.corpora.corpus import open_corpus
+from evals.corpora.utterance import Utterance
+from evals.report import Section
+from evals.runner import Failure, Runner
+from evals.samples import Sample
+from evals.targets.base import Target
+from server.evaluation.area import Findings, Track, Wish
+from server.evaluation.targets import BEAM, opened
+from server.settings import Settings
+
+STREAM: Final = 24
+"""Recordings: two minutes or so."""
+_SESSIONS: Final = 3
+"""At a time: as many as a small machine has time for."""
+_QUICK: Final = 8
+_QUICK_STREAM: Final = 3
+_SHOWN: Final = 3
+
+
+class AsrWish(Wish, frozen=True, kw_only=True):
+    """What is to be measured."""
+
+    beam: int = BEAM
+    """Of the search, where the target can be told; 1 is greedy."""
+    detect: bool = True
+    """Whether to ask for the language, too."""
+    stream: int = STREAM
+    """Recordings said to sessions, in real time, where the target has sessions."""
+
+
+async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findings:
+    """Measure recognition.
+
+    Raises:
+        SpeechError: Of corpus and target; that of the target if all fails.
+    """
+    corpus = open_corpus(wish.corpus, wish.selection)
+    utterances = [one for one in corpus.utterances if one.text or (one.text == "" and one.kind in NO_SPEECH)]
+    utterances = utterances[:: max(1, len(utterances) // _QUICK)] if wish.quick else utterances
+    began = time.perf_counter()
+    async with opened(wish, settings, beam=wish.beam) as target:
+        runner = Runner(Cache(cache_dir()), wish.parallel)
+        found, failures = await _recognised(wish, target, utterances, runner, track)
+        took_s = time.perf_counter() - began
+        streamed, live = await _streamed(wish, target, found, track)
+    notes = [f"{wish.parallel} requests at a time."]
+    if runner.remembered:
+        notes.append(f"{runner.remembered} answers are of earlier runs of the same target, and so are their times.")
+    notes += [f"{one.id}: {failure.message}" for one, failure in failures[:_SHOWN]]
+    samples = [*map(sample_of, found), *(_failed(one, failure) for one, failure in failures)]
+    return Findings(
+        sections=(section(found, len(failures), took_s, notes), *streamed),
+        samples=(*samples, *live),
+        models=target.models,
+        options={"beam": str(wish.beam)},
+    )
+
+
+async def _recognised(
+    wish: AsrWish, target: Target, utterances: Sequence[Utterance], runner: Runner, track: Track
+) -> tuple[list[Outcome], list[tuple[Utterance, Failure]]]:
+    recordings = [recording_of(one) for one in utterances]
+    with track("Recognising", len(recordings)) as advance:
+        heard = await recognise(recordings, target.transcriber, runner, lambda: advance(1))
+    guesses = [None] * len(recordings)
+    if wish.detect:
+        with track("Asking for languages", len(recordings)) as advance:
+            guesses = await detect(recordings, target.transcriber, runner, lambda: advance(1))
+    found: list[Outcome] = []
+    failures: list[tuple[Utterance, Failure]] = []
+    for one, result, guess in zip(utterances, heard, guesses, strict=True):
+        if isinstance(result, Failure):
+            failures.append((one, result))
+        else:
+            found.append(outcome(one, result, guess))
+    return found, failures
+
+
+async def _streamed(
+    wish: AsrWish, target: Target, found: Sequence[Outcome], track: Track
+) -> tuple[list[Section], list[Sample]]:
+    if target.antiphon is None or not wish.stream:
+        return [], []
+    http, began = target.antiphon, time.perf_counter()
+    speech = [one for one in found if one.is_speech and one.utterance.kind == "utterance"]
+    random.Random(wish.seed).shuffle(speech)  # noqa: S311  of an even choice, not of a secret
+    chosen = sorted(speech[: _QUICK_STREAM if wish.quick else wish.stream], key=lambda one: one.utterance.id)
+    runner = Runner(Cache(cache_dir()), _SESSIONS)
+    with track("Saying them to sessions", len(chosen)) as advance:
+        results = await runner.run(
+            chosen,
+            lambda one: stream(http, one.utterance),
+            lambda one: (one.utterance.fingerprint(), one.utterance.language, target.transcriber.identity),
+            Streamed,
+            kind="stream",
+            advance=lambda: advance(1),
+        )
+    held = [(one, result) for one, result in zip(chosen, results, strict=True) if isinstance(result, Streamed)]
+    leaked = leaks([(one.utterance, result.text) for one, result in held])
+    streams = [
+        Streaming(utterance=one.utterance, streamed=result, offline=one, leaked=leak)
+        for (one, result), leak in zip(held, leaked, strict=True)
+    ]
+    part = stream_section(streams, len(chosen) - len(held), time.perf_counter() - began, _SESSIONS)
+    return [part], [stream_sample(one) for one in streams]
+
+
+def _failed(utterance: Utterance, failure: Failure) -> Sample:
+    return Sample(area="asr", id=utterance.id, block=utterance.block, error=failure.message)

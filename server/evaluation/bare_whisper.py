@@ -1,0 +1,92 @@
+"""faster-whisper without Antiphon: what it is held against."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import ctranslate2
+import faster_whisper
+from anyio import to_thread
+
+from evals.decoding import decode
+from evals.targets.base import Heard
+from schemas.audio import Samples
+from schemas.errors import ErrorCode, SpeechError
+from schemas.transcripts import LanguageGuess, Word
+from server.settings import EngineSettings
+
+# Neither is typed throughout.
+_ct2: Any = ctranslate2
+_fw: Any = faster_whisper
+
+
+class BareWhisper:
+    """``WhisperModel.transcribe`` in the whole window, one recording after the other.
+
+    See :class:`evals.targets.base.Transcriber`.
+
+    Args:
+        folder: Of the model.
+        settings: Device, compute type, threads.
+        identity: Of the weights.
+        beam: Of the search; 1 is greedy.
+        seed: Of the sampling where decoding fails Whisper's own checks.
+    """
+
+    def __init__(self, folder: Path, settings: EngineSettings, *, identity: str, beam: int, seed: int) -> None:
+        kind, _, index = settings.device.partition(":")
+        _ct2.set_random_seed(seed)
+        self._model: Any = _fw.WhisperModel(
+            str(folder),
+            device=kind,
+            device_index=int(index or 0),
+            compute_type=settings.compute_type,
+            cpu_threads=settings.cpu_threads or 0,
+            num_workers=1,
+            local_files_only=True,
+        )
+        self._beam = beam
+        self._one = anyio.CapacityLimiter(1)
+        self.identity = (
+            f"faster-whisper {_fw.__version__} ctranslate2 {_ct2.__version__} {identity} device={settings.device} "
+            f"compute={settings.compute_type} beam={beam} seed={seed}"
+        )
+
+    async def transcribe(self, audio: bytes, language: str | None) -> Heard:
+        """With the words' probabilities. Decoding the file is not counted."""
+        samples = await to_thread.run_sync(_decoded, audio)
+        return await to_thread.run_sync(self._transcribe, samples, language, limiter=self._one)
+
+    async def detect_language(self, audio: bytes) -> LanguageGuess | None:
+        """By the first 30 s."""
+        samples = await to_thread.run_sync(_decoded, audio)
+        language, probability, _ = await to_thread.run_sync(self._model.detect_language, samples, limiter=self._one)
+        return LanguageGuess(str(language), float(probability))
+
+    def _transcribe(self, samples: Samples, language: str | None) -> Heard:
+        began = time.perf_counter()
+        segments, info = self._model.transcribe(
+            samples,
+            language=language,
+            beam_size=self._beam,
+            condition_on_previous_text=False,
+            word_timestamps=True,
+        )
+        found: list[Any] = list(segments)
+        words = tuple(
+            Word(str(word.word).strip(), float(word.start), float(word.end), float(word.probability))
+            for segment in found
+            for word in segment.words or ()
+        )
+        text = "".join(str(segment.text) for segment in found).strip()
+        return Heard(text=text, language=str(info.language), words=words, took_s=time.perf_counter() - began)
+
+
+def _decoded(audio: bytes) -> Samples:
+    try:
+        return decode(audio, None)
+    except ValueError as error:
+        raise SpeechError(ErrorCode.INVALID_AUDIO, f"The recording cannot be read: {error}") from error

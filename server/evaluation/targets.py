@@ -1,0 +1,120 @@
+"""Targets, opened: a server that is started here, one that runs somewhere, or a bare engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import httpx
+import msgspec
+
+from evals.environment import source_digest
+from evals.output import begun
+from evals.targets.address import Address, address
+from evals.targets.antiphon import AntiphonSynthesizer, AntiphonTranscriber
+from evals.targets.base import Target
+from evals.targets.http_errors import checked, told
+from evals.targets.openai import OpenAISynthesizer, OpenAITranscriber
+from evals.targets.wyoming import WyomingTranscriber
+from schemas.models import ModelKind
+from schemas.openai import ModelList
+from server.demo.server_process import child_server
+from server.evaluation.area import Wish
+from server.evaluation.bare_whisper import BareWhisper
+from server.settings import Settings
+from server.speech_engines import model_store
+
+SERVER_LOG: Final = "server.log"
+BEAM: Final = 5
+_TIMEOUT_S: Final = 600.0
+
+
+@asynccontextmanager
+async def opened(wish: Wish, settings: Settings, *, beam: int = BEAM) -> AsyncGenerator[Target]:
+    """The target of a wish, for as long as the block lasts.
+
+    Args:
+        wish: Names it.
+        settings: Of a server that is started, and of bare engines.
+        beam: Of the search in recognition, where the target can be told.
+
+    Raises:
+        SpeechError: ``invalid_request`` for a name that is none, ``overloaded`` if nothing answers there,
+            ``model_not_installed``.
+    """
+    place = address(wish.target)
+    # What a server of others does may change between two runs, and nobody would know.
+    run = f" run={begun(wish.out)}" if wish.fresh or place.kind not in {"inproc", "engine"} else ""
+    async with AsyncExitStack() as stack:
+        match place.kind:
+            case "inproc":
+                server = await stack.enter_async_context(child_server(wish.out / SERVER_LOG, wish.server_options))
+                await server.ready()
+                yield await _antiphon(wish, place, settings, server.http, run, beam, server.pid)
+            case "antiphon":
+                http = await stack.enter_async_context(_client(place.place, wish.key))
+                yield await _antiphon(wish, place, settings, http, run, beam, None)
+            case "openai":
+                http = await stack.enter_async_context(_client(place.place, wish.key))
+                yield Target(
+                    name=wish.target,
+                    models={"model": place.model} if place.model else {},
+                    transcribes=OpenAITranscriber(http, f"{wish.target}{run}", model=place.model),
+                    speaks=OpenAISynthesizer(http, f"{wish.target}{run}", model=place.model),
+                )
+            case "wyoming":
+                yield Target(name=wish.target, transcribes=WyomingTranscriber(place.place, f"{wish.target}{run}"))
+            case "engine":
+                yield _bare(wish, place, settings, run, beam)
+
+
+async def _antiphon(
+    wish: Wish, place: Address, settings: Settings, http: httpx.AsyncClient, run: str, beam: int, pid: int | None
+) -> Target:
+    async with told("Antiphon"):
+        response = await http.get("/v1/models")
+    listed = msgspec.json.decode((await checked(response, "Antiphon")).content, type=ModelList).data
+    names = {model.kind: model.id for model in listed if model.default}
+    if place.model:
+        names[ModelKind.ASR] = place.model
+    catalog = model_store(settings).catalog
+    # Of another's server one knows the names of the models, not what is in them.
+    hashes = {name: catalog[name].fingerprint for name in names.values()} if pid is not None else {}
+    code = source_digest() if pid is not None else ""
+    engine = hashlib.sha256(msgspec.json.encode(settings.engine)).hexdigest()
+    identity = f"antiphon code={code} engine={engine}{run} {sorted(hashes.items())}"
+    return Target(
+        name=wish.target,
+        models={kind.value: _with_hash(name, hashes.get(name, "")) for kind, name in names.items()},
+        transcribes=AntiphonTranscriber(http, identity, beam=beam, model=place.model),
+        speaks=AntiphonSynthesizer(http, identity),
+        antiphon=http,
+        pid=pid,
+    )
+
+
+def _bare(wish: Wish, place: Address, settings: Settings, run: str, beam: int) -> Target:
+    store = model_store(settings)
+    entry = store.catalog[place.place]
+    engine = BareWhisper(
+        store.path(entry.name), settings.engine, identity=f"{entry.fingerprint}{run}", beam=beam, seed=wish.seed
+    )
+    return Target(
+        name=wish.target,
+        models={entry.kind.value: _with_hash(entry.name, entry.fingerprint)},
+        transcribes=engine,
+    )
+
+
+def _with_hash(name: str, fingerprint: str) -> str:
+    return f"{name} {fingerprint[:12]}".strip()
+
+
+@asynccontextmanager
+async def _client(url: str, key: str | None) -> AsyncGenerator[httpx.AsyncClient]:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    timeout = httpx.Timeout(_TIMEOUT_S, connect=10.0)
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout) as http:
+        yield http
