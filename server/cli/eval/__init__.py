@@ -12,6 +12,7 @@ from server.cli.lazy_group import LazyCommand, LazyGroup
 
 _NEEDED: Final = ("jinja2", "jiwer", "matplotlib", "scipy", "whisper_normalizer")
 _COMMANDS: Final = {
+    "all": LazyCommand("server.cli.eval.everything", "everything", "All of these, into one report."),
     "asr": LazyCommand("server.cli.eval.asr", "asr", "How well it recognises speech."),
     "compare": LazyCommand("server.cli.eval.compare", "compare", "What changed from one run to another, and a gate."),
     "turns": LazyCommand("server.cli.eval.turns", "turns", "How well it takes turns, with simulated users."),

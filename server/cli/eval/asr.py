@@ -8,13 +8,11 @@ from typing import Any
 import click
 from rich_click import RichCommand
 
-from server.cli.eval.options import corpus_options, run_options, selection_of, server_options
+from server.cli.eval.options import common_of, corpus_options, run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
 from server.evaluation.asr import STREAM, AsrWish, evaluate_asr
 from server.evaluation.targets import BEAM
-
-_OWN = ("target", "out", "corpus", "seed", "parallel", "key", "fresh", "quick")
 
 
 @click.command(cls=RichCommand)
@@ -32,14 +30,12 @@ _OWN = ("target", "out", "corpus", "seed", "parallel", "key", "fresh", "quick")
 @settings_options
 def asr(*, config: Path | None, beam: int, detect: bool, stream: int, **given: Any) -> None:  # noqa: ANN401  see options
     """Measure recognition: word error rates by language, kind and noise, invented words, calibration, speed."""
-    selection = selection_of(given)
-    own = {name: given.pop(name) for name in _OWN}
+    common = common_of(given)
     wish = AsrWish(
-        selection=selection,
         beam=beam,
         detect=detect,
         stream=stream,
         server_options=server_options(config, given),
-        **own,
+        **common,
     )
     run([(evaluate_asr, wish)], settings_from(config, given).settings)

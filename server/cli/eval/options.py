@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -13,6 +13,9 @@ from evals.targets.address import FORMS
 from server.cli.remote import KEY_ENV
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_COMMON: Final = ("target", "out", "seed", "key", "quick", "corpus", "parallel", "fresh")
 
 
 class _Shard(click.ParamType):
@@ -72,15 +75,16 @@ def run_options(command: F) -> F:
 
 
 def corpus_options(command: F) -> F:
-    """The corpus and its filters. Their values go to :func:`selection_of` as they are."""
+    """The corpus and its filters. Their values go to :func:`common_of` as they are."""
     for option in reversed(_CORPUS):
         command = option(command)
     return command
 
 
-def selection_of(given: dict[str, Any]) -> Selection:
-    """Takes the filters out of the values of the options."""
-    return Selection(**{name: given.pop(name) for name in Selection.__struct_fields__})
+def common_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes the values of both out of those of the options, as fields of a ``Wish``."""
+    selection = Selection(**{name: given.pop(name) for name in Selection.__struct_fields__})
+    return {"selection": selection, **{name: given.pop(name) for name in _COMMON}}
 
 
 def server_options(config: Path | None, flags: Mapping[str, object]) -> tuple[str, ...]:
