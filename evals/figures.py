@@ -7,9 +7,11 @@ from evals.report import Row
 
 
 def figure(estimate: Estimate | None, unit: str) -> str:
-    """A value with its interval: ``4.2 % (2.9 to 5.6)``."""
+    """A value with its interval: ``4.2 % (2.9 to 5.6)``; a count has none."""
     if estimate is None:
         return "not measured"
+    if estimate.low == estimate.value == estimate.high:
+        return bound(estimate.value, unit)
     value, low, high = (
         bound(one, "") if unit != "%" else bound(one, unit).removesuffix(" %")
         for one in (estimate.value, estimate.low, estimate.high)
@@ -21,7 +23,7 @@ def bound(value: float, unit: str) -> str:
     """A value without an interval."""
     if unit == "%":
         return f"{100 * value:.1f} %"
-    digits = 0 if abs(value) >= 10 else 2  # noqa: PLR2004  three figures or so
+    digits = 0 if abs(value) >= 10 or value == int(value) else 2  # noqa: PLR2004  three figures or so
     return f"{value:.{digits}f} {unit}".strip()
 
 

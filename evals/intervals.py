@@ -160,7 +160,8 @@ def _draws(blocks: int) -> Iterator[Matrix]:
 
 def _block_sums(rows: Matrix, blocks: Blocks) -> Matrix:
     owner = _numbered(blocks)
-    return np.array([np.bincount(owner, row, minlength=int(owner.max(initial=-1)) + 1) for row in rows])
+    blocks_there = int(owner.max(initial=-1)) + 1
+    return np.array([np.bincount(owner, row, minlength=blocks_there) for row in rows], np.float64)
 
 
 def _numbered(blocks: Blocks) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 import anyio
@@ -68,9 +68,11 @@ class Runner:
             SpeechError: The target fails from the start: what it said last.
         """
         found: dict[int, Result | Failure] = {}
+        given_up: SpeechError | None = None
         limiter = anyio.CapacityLimiter(self._parallel)
 
         async def one(number: int, job: Job) -> None:
+            nonlocal given_up
             async with limiter:
                 name = self._cache.key(kind, *key(job))
                 if (kept := self._cache.get(name)) is not None:
@@ -81,10 +83,9 @@ class Runner:
                         result = await _tried(work, job)
                     except SpeechError as error:
                         found[number] = Failure(error.code, error.message)
-                        if len(found) >= min(_HOPELESS, len(jobs)) and all(
-                            isinstance(one, Failure) for one in found.values()
-                        ):
-                            raise
+                        if len(found) >= min(_HOPELESS, len(jobs)) and _all_failed(found.values()):
+                            given_up = error
+                            tasks.cancel_scope.cancel()
                     else:
                         self._cache.put(name, msgspec.msgpack.encode(result))
                         found[number] = result
@@ -93,7 +94,13 @@ class Runner:
         async with anyio.create_task_group() as tasks:
             for number, job in enumerate(jobs):
                 tasks.start_soon(one, number, job)
+        if given_up is not None:
+            raise given_up
         return [found[number] for number in range(len(jobs))]
+
+
+def _all_failed(results: Iterable[object]) -> bool:
+    return all(isinstance(one, Failure) for one in results)
 
 
 async def _tried(work: Callable[[Job], Awaitable[Result]], job: Job) -> Result:

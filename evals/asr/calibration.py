@@ -29,7 +29,8 @@ def beliefs(words: Sequence[Word], reference: str, language: str, block: str) ->
     tokens: list[str] = []
     owners: list[int] = []
     for place, word in enumerate(words):
-        parts = normalised(word.text, language).split()
+        # Normalisation of English leaves some of an ellipsis.
+        parts = [part for part in normalised(word.text, language).split() if any(map(str.isalnum, part))]
         tokens += parts
         owners += [place] * len(parts)
     right = hits(normalised(reference, language).split(), tokens)[1]

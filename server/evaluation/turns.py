@@ -45,7 +45,7 @@ class TurnsWish(Wish, frozen=True, kw_only=True):
     parallel: int = 3
     """Conversations at a time."""
     repeats: int = 1
-    turn_settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    turn_settings: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     """Of the sessions, over the server's defaults."""
     speech_dir: Path | None = None
     """Folder of recordings."""

@@ -29,8 +29,8 @@ def run(folder: Path, errors: Callable[[int], int], *, latency_ms: float = 300.0
             group={"language": "en" if number % 2 else "de"},
             ratios={"asr.wer": Ratio(errors(number), 10)},
             values={"asr.latency": latency_ms + number},
-            reference="one two three",
-            hypothesis="one two three" if not errors(number) else "one too three",
+            reference="we go home",
+            hypothesis="we go home" if not errors(number) else "we goat home",
             audio="u.wav",
         )
         for number in range(n)

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def put(folder: Path, name: str, content: bytes = SECOND) -> None:
     (folder / name).write_bytes(content)
 
 
-def manifest(folder: Path, *rows: dict[str, object]) -> str:
+def manifest(folder: Path, *rows: Mapping[str, object]) -> str:
     put(folder, "manifest.jsonl", "\n".join(json.dumps(row) for row in rows).encode())
     return str(folder)
 

@@ -3,15 +3,22 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from evals.clip import stereo_mp3
 from evals.figures import figure
 from evals.intervals import Estimate
+from evals.junit import junit
+from evals.markdown import markdown
+from evals.output import begun, write
 from evals.page import page
-from evals.report import Case, Conditions, Report, Row, Section, Target, save
+from evals.plots import svg
+from evals.report import Case, Conditions, Mark, Measured, Plot, Report, Row, Section, Series, Table, Target, load, save
+from evals.samples import Ratio, Sample, read_samples
 from evals.turns.conversation_figures import class_plot, conversation_rows, latency_plot
 from evals.turns.dialogue import Intent
 from evals.turns.outcomes import Outcomes, OverlapOutcome, TurnOutcome
+from schemas.errors import SpeechError
 
 
 def overlap(intent: Intent, *, yielded: bool) -> OverlapOutcome:
@@ -105,6 +112,87 @@ def test_the_page_loads_nothing_and_plays_the_cases() -> None:
 def test_the_file_has_the_figures_and_not_the_audio(tmp_path: Path) -> None:
     save(report(), tmp_path / "report.json")
     written = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    assert written["schema"] == 1
+    assert written["schema"] == 2
     assert written["sections"][0]["rows"][0]["id"] == "conversations.latency_p50"
     assert written["sections"][0]["cases"][0]["mp3"] == ""
+
+
+def recognised() -> Report:
+    table = Table(
+        title="By language",
+        head=("language", "recordings", "WER"),
+        rows=(("de", 12.0, Measured(Estimate(0.113, 0.08, 0.15, 12), "%")), ("a|b", 3.0, Measured(None, "%"))),
+    )
+    marks = (Mark("same", "how old"), Mark("wrong", "was", "is"), Mark("missing", "the"), Mark("extra", "<well>"))
+    section = Section(
+        name="asr",
+        title="Recognition",
+        took_s=1.0,
+        rows=(
+            Row(id="asr.wer", title="Word error rate", unit="%", estimate=Estimate(0.1, 0.05, 0.15, 50)),
+            Row(id="asr.failed", title="Failed", estimate=Estimate(2.0, 2.0, 2.0, 50), hard_zero=True),
+            Row(id="asr.slow", title="Slow", unit="ms", target=Target(5, "at most"), note="needs a quiet machine"),
+        ),
+        tables=(table,),
+        cases=(Case(title="bridge", marks=marks),),
+    )
+    return Report(conditions=report().conditions, sections=(section,))
+
+
+def test_something_that_must_be_zero_and_is_not_is_missed() -> None:
+    rows = {row.id: row.verdict for row in recognised().rows}
+    assert rows == {"asr.wer": "", "asr.failed": "missed", "asr.slow": ""}
+
+
+def test_tables_are_sorted_by_value_and_read_by_people() -> None:
+    text = page(recognised())
+    assert 'data-order="0.113" class="number">11.3 % (8.0 to 15.0)</td>' in text
+    assert 'data-order="12.0" class="number">12</td>' in text
+    assert '<td data-order="" class="number">–</td>' in text
+
+
+def test_a_transcript_shows_what_was_said_and_what_was_recognised() -> None:
+    text = page(recognised())
+    assert '<del title="said">is</del><ins title="recognised">was</ins>' in text
+    assert '<del title="missing">the</del>' in text
+    assert "&lt;well&gt;" in text
+    assert "<audio" not in text
+
+
+def test_junit_has_a_test_for_each_figure_that_should_be_somewhere() -> None:
+    text = junit(recognised())
+    assert '<testsuite name="asr" tests="2" failures="1" skipped="1"' in text
+    assert 'message="2, and should be 0"' in text
+    assert '<skipped message="needs a quiet machine" />' in text
+
+
+def test_markdown_keeps_its_tables_whole() -> None:
+    text = markdown(recognised())
+    assert "| Word error rate | 10.0 % (5.0 to 15.0) |  | 50 |" in text
+    assert "| Failed | ❌ 2 | 0 | 50 |" in text
+    assert "| a\\|b | 3 | – |" in text
+
+
+def test_every_style_of_plot_is_drawn() -> None:
+    for style in ("steps", "ecdf", "bars", "line", "points"):
+        series = Series(style, (0.0, 1.0), (0.5, 0.7), (0.4, 0.6), (0.6, 0.8))
+        text = svg(Plot(title=style, x_label="x", y_label="y", series=(series, series), style=style, diagonal=True))
+        assert text.startswith("<svg")
+        assert "</svg>" in text
+
+
+def test_a_run_is_read_as_it_was_written_and_is_over_then(tmp_path: Path) -> None:
+    mark = begun(tmp_path)
+    assert begun(tmp_path) == mark
+    samples = [Sample(area="asr", id=name, block="s", ratios={"asr.wer": Ratio(1, 3)}) for name in ("b", "a")]
+    write(recognised(), samples, tmp_path)
+    assert load(tmp_path) == recognised()
+    assert [one.id for one in read_samples(tmp_path)] == ["a", "b"]
+    assert begun(tmp_path) != mark
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SpeechError, match="folder of a run"):
+        load(tmp_path)
+    with pytest.raises(SpeechError, match="folder of a run"):
+        read_samples(tmp_path)

@@ -1,6 +1,6 @@
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import numpy as np
@@ -21,6 +21,11 @@ AUDIO = wav(np.zeros(1_600, np.float32))
 
 def server(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url="http://there", transport=httpx.MockTransport(answer))
+
+
+async def pieces(*content: bytes) -> AsyncIterator[bytes]:
+    for piece in content:
+        yield piece
 
 
 @pytest.mark.parametrize(
@@ -59,7 +64,13 @@ async def test_an_antiphon_is_asked_by_its_tools() -> None:
             return httpx.Response(200, json={"language": "de", "probability": 0.9, "candidates": []})
         assert (request.url.path, arguments["beam_size"], arguments["whole"]) == ("/v1/tools/transcribe", 1, True)
         word = {"text": "Ja", "start_s": 0.0, "end_s": 0.2, "probability": 0.7}
-        found = {"text": "Ja", "language": "de", "language_probability": 1, "duration_s": 0.1, "segments": []}
+        found: dict[str, object] = {
+            "text": "Ja",
+            "language": "de",
+            "language_probability": 1,
+            "duration_s": 0.1,
+            "segments": [],
+        }
         return httpx.Response(200, json={**found, "words": [word], "model": "m"})
 
     async with server(answer) as http:
@@ -108,7 +119,7 @@ async def test_an_openai_server_that_tells_a_language_is_believed() -> None:
 async def test_what_is_spoken_tells_when_it_came() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert json.loads(request.content)["response_format"] == "pcm"
-        return httpx.Response(200, content=b"\x00\x10" * 24_000)
+        return httpx.Response(200, content=pieces(b"\x00\x10" * 12_000, b"\x00\x10" * 12_000))
 
     async with server(answer) as http:
         for asked in (AntiphonSynthesizer(http, "x"), OpenAISynthesizer(http, "x")):
@@ -118,7 +129,7 @@ async def test_what_is_spoken_tells_when_it_came() -> None:
 
 
 async def test_no_audio_is_an_error() -> None:
-    async with server(lambda _: httpx.Response(200, content=b"")) as http:
+    async with server(lambda _: httpx.Response(200, content=pieces())) as http:
         with pytest.raises(SpeechError, match="sent no audio"):
             await OpenAISynthesizer(http, "x").speak("Hello.", voice=None, language="en")
 

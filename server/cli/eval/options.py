@@ -18,16 +18,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _COMMON: Final = ("target", "out", "seed", "key", "quick", "corpus", "parallel", "fresh")
 
 
-class _Shard(click.ParamType):
-    name = "N/OF"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:  # noqa: ANN401
-        if isinstance(value, tuple):
-            return value  # pyright: ignore[reportUnknownVariableType]  the default
-        try:
-            return shard(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def _shard(_context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, int]:
+    try:
+        return shard(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
 
 
 _RUN = (
@@ -60,7 +55,9 @@ _CORPUS = (
     click.option("--min-s", type=float, default=0.0, help="Only recordings of so many seconds or more."),
     click.option("--max-s", type=float, default=float("inf"), help="Only recordings of so many seconds or less."),
     click.option("--match", default="", metavar="REGEX", help="Only recordings whose id holds this."),
-    click.option("--shard", type=_Shard(), default=(1, 1), help="One part of several: 2/5 takes the second of five."),
+    click.option(
+        "--shard", default="1/1", callback=_shard, metavar="N/OF", help="A part: 2/5 takes the second of five."
+    ),
     click.option("--limit", type=click.IntRange(1), help="No more recordings than this."),
     click.option("--parallel", type=click.IntRange(1, 64), default=2, show_default=True, help="Requests at a time."),
     click.option("--fresh", is_flag=True, help="Ask again what earlier runs have asked."),

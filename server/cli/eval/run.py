@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -44,11 +44,15 @@ def tracker(console: Console) -> Track:
     """Progress bars, where someone sees them."""
 
     @contextmanager
-    def track(title: str, steps: int) -> Generator[Any]:
+    def track(title: str, steps: int) -> Generator[Callable[[int], None]]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task(title, total=steps)
-            yield lambda done: progress.advance(task, done)
+
+            def advance(done: int) -> None:
+                progress.advance(task, done)
+
+            yield advance
 
     return track
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,8 +23,12 @@ POINTS = {
 TOLERANCE = 0.2
 
 
-def track(_title: str, _steps: int) -> Any:
-    return nullcontext(lambda _done: None)
+@contextmanager
+def track(_title: str, _steps: int) -> Generator[Callable[[int], None]]:
+    def advance(done: int) -> None:
+        pass
+
+    yield advance
 
 
 def by_language(report: Report) -> dict[str, float]:
