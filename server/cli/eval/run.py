@@ -73,7 +73,7 @@ def show(console: Console, report: Report) -> None:
                 Text(beside, style="dim"),
             )
         console.print(table, "")
-        for groups in section.tables:
+        for groups in section.tables[:1]:
             console.print(_table(groups), "")
         for note in section.notes:
             console.print(Text(note, style="dim"))
