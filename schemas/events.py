@@ -356,6 +356,8 @@ class Say(_ClientEvent, SpeechOptions, frozen=True, kw_only=True, tag="say"):
     append_to: str | None = None
     more: bool = False
     interruption: Interruption = Interruption.INTERRUPTIBLE
+    idempotency_key: str | None = None
+    """Sent again with the same key, after a connection broke, it is not spoken again."""
 
 
 class StopSpeaking(_ClientEvent, frozen=True, kw_only=True, tag="stop_speaking"):

@@ -49,7 +49,7 @@ from server.http.documents import ApiPage
 from server.http.front_door import FrontDoor
 from server.http.gate import PUBLIC, Gate, principal_of
 from server.http.hosts import HostPolicy
-from server.http.idempotency import Idempotency
+from server.http.idempotency import IdempotencyKeys
 from server.http.intake import BodyMemory
 from server.http.openapi import StructReferences
 from server.http.options import options_routes
@@ -171,7 +171,8 @@ def create_app(
             "warmup": _given(warmup),
         },
         cors_config=_CORS,
-        middleware=[Gate(access, quotas), Idempotency(settings.limits.request_timeout_s)],
+        guards=[known_query],
+        middleware=[Gate(access, quotas), IdempotencyKeys(callers.idempotency)],
         exception_handlers={Exception: handle_error},
         request_max_body_size=settings.limits.max_body_bytes,
         openapi_config=_openapi(),

@@ -15,6 +15,7 @@ from engines.public_http import Fetcher
 from schemas.principal import Principal
 from schemas.tools import AudioAs, ToolEvent
 from server.auth.quotas import QuotaLedger
+from server.idempotency import Idempotency
 from server.settings import Settings
 from session.manager import SessionManager
 from session.own_sessions import OwnSessions
@@ -50,6 +51,8 @@ class Callers:
         self._manager = manager
         self._quotas = quotas
         self.shelf = AudioShelf()
+        self.idempotency = Idempotency(settings.limits.request_timeout_s)
+        """For requests that may come again."""
         self._limits = ToolLimits(
             max_text_chars=settings.limits.max_text_chars, engine_timeout_s=settings.limits.request_timeout_s
         )

@@ -15,6 +15,7 @@ session; 4408 the client takes no data; 4409 the session is over; 4410 the event
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Final, assert_never, get_args
@@ -46,9 +47,11 @@ from schemas.events import (
 )
 from schemas.principal import Scope
 from schemas.validation import decoded_json
+from server.callers import Callers
 from server.http.gate import needs
 from server.http.streams import SEND_TIMEOUT_S, is_seq
 from session.log import Published
+from server.idempotency import Answer, Idempotency, KeyedRequest
 from session.own_sessions import OwnSessions
 from session.runner import Session
 
@@ -77,12 +80,15 @@ class Ending(Struct, frozen=True):
 
 @websocket("/v1/sessions/{session_id:str}/stream", opt=needs(Scope.SESSIONS))
 async def stream_session(
-    socket: StreamSocket, session_id: FromPath[str], sessions: NamedDependency[OwnSessions]
+    socket: StreamSocket,
+    session_id: FromPath[str],
+    sessions: NamedDependency[OwnSessions],
+    callers: NamedDependency[Callers],
 ) -> None:
     """Connect a client to a session."""
     try:
         await socket.accept()
-        ending = await _stream(socket, session_id, sessions)
+        ending = await _stream(socket, session_id, sessions, callers.idempotency)
         if ending is not None:
             # A client that takes no data does not take this either.
             with anyio.move_on_after(CLOSE_TIMEOUT_S):
@@ -91,13 +97,15 @@ async def stream_session(
         pass
 
 
-async def _stream(socket: StreamSocket, session_id: str, sessions: OwnSessions) -> Ending | None:
+async def _stream(
+    socket: StreamSocket, session_id: str, sessions: OwnSessions, idempotency: Idempotency
+) -> Ending | None:
     """Serve one connection. ``None`` if the client ended it."""
     try:
         after_seq = _after(socket.query_params.get("after", "0"))
         session = await sessions.find(session_id)
         async with sessions.subscribe(session_id, after_seq) as events:
-            return await _Connection(socket, session, sessions).run(events)
+            return await _Connection(socket, session, sessions, idempotency).run(events)
     except SpeechError as error:
         return _ending(error)
     except Exception:  # noqa: BLE001  the boundary: the handshake is done, a close code is all that is left to say it
@@ -108,12 +116,13 @@ async def _stream(socket: StreamSocket, session_id: str, sessions: OwnSessions) 
 class _Connection:
     """Two tasks: one sends events, the other receives audio and client events. Either ends both."""
 
-    def __init__(self, socket: StreamSocket, session: Session, sessions: OwnSessions) -> None:
+    def __init__(self, socket: StreamSocket, session: Session, sessions: OwnSessions, idempotency: Idempotency) -> None:
         self._socket = socket
         self._session = session
         self._sessions = sessions
         self._tasks = anyio.create_task_group()
         self._sending = anyio.Lock()
+        self._idempotency = idempotency
         self._ending: Ending | None = Ending(NORMAL_CODE, "The session is closed.")
 
     async def run(self, events: AsyncIterator[Published]) -> Ending | None:
@@ -174,14 +183,7 @@ class _Connection:
             case Playback():
                 await self._session.playback(event.item_id, event.played_ms, final=event.final)
             case Say():
-                await self._session.say(
-                    event.text,
-                    voice=event.voice,
-                    append_to=event.append_to,
-                    more=event.more,
-                    interruption=event.interruption,
-                    options=event.speech_options,
-                )
+                await self._say_once(event)
             case StopSpeaking():
                 # Not to be waited for: the client's last playback position comes through here.
                 self._session.silence()
@@ -194,6 +196,28 @@ class _Connection:
 
 
 def _after(text: str) -> int:
+    async def _say(self, event: Say) -> None:
+        await self._session.say(
+            event.text,
+            voice=event.voice,
+            append_to=event.append_to,
+            more=event.more,
+            interruption=event.interruption,
+            options=event.speech_options,
+        )
+
+    async def _say_once(self, event: Say) -> None:
+        if event.idempotency_key is None:
+            await self._say(event)
+            return
+        fingerprint = hashlib.sha256(msgspec.json.encode(event)).digest()
+        account, operation = self._sessions.principal.account, f"say:{self._session.session_id}"
+        keyed = KeyedRequest(account, operation, event.idempotency_key, fingerprint)
+        async with self._idempotency.attempt(keyed) as attempt:
+            if attempt.answer is None:
+                await self._say(event)
+                attempt.answer = Answer(fingerprint, b"")
+
     if not is_seq(text):
         raise SpeechError(ErrorCode.INVALID_REQUEST, "after must be the number of an event.", param="after")
     return int(text)

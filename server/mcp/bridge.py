@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from mcp.client.client import Client
 from mcp.server.lowlevel import Server
 from mcp_types import (
@@ -16,9 +18,11 @@ from mcp_types import (
     PaginatedRequestParams,
     ReadResourceRequestParams,
     ReadResourceResult,
+    RequestParamsMeta,
 )
 
 from server.mcp.services import McpServer, RequestContext
+from server.mcp.tools import IDEMPOTENCY_KEY
 
 
 def bridge(client: Client) -> McpServer:
@@ -34,7 +38,13 @@ def bridge(client: Client) -> McpServer:
         return await client.list_tools(cursor=_cursor(params))
 
     async def call_tool(context: RequestContext, params: CallToolRequestParams) -> CallToolResult:
-        return await client.call_tool(params.name, params.arguments, progress_callback=context.session.report_progress)
+        key: object = (params.meta or {}).get(IDEMPOTENCY_KEY)
+        return await client.call_tool(
+            params.name,
+            params.arguments,
+            progress_callback=context.session.report_progress,
+            meta=None if key is None else cast("RequestParamsMeta", {IDEMPOTENCY_KEY: key}),
+        )
 
     async def list_resources(_context: RequestContext, params: PaginatedRequestParams | None) -> ListResourcesResult:
         return await client.list_resources(cursor=_cursor(params))

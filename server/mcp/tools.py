@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Final, assert_never
 
+import msgspec
 import structlog
+from anyio import to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -16,20 +20,27 @@ from mcp_types import (
     TextContent,
     Tool,
 )
+from msgspec import Struct
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.principal import Principal
 from schemas.tools import ToolAudio, ToolEvent, ToolProgress, ToolSegment
 from server.callers import Callers
+from server.idempotency import Answer, KeyedRequest
 from server.mcp.results import result_of
 from server.mcp.services import RequestContext, admitted, tool_context
 from tools.export import mcp_tool
 from tools.registry import TOOLS
+from tools.tool import AnyTool, ToolContext
 
 _log = structlog.stdlib.get_logger("antiphon.server")
 
 ERROR_KEY: Final = "antiphon/error"
 """In ``_meta`` of a result that is an error: its code, and whether it helps to try again, for programs."""
+IDEMPOTENCY_KEY: Final = "antiphon/idempotency-key"
+"""In ``_meta`` of a call, what ``Idempotency-Key`` is of an HTTP request. The protocol has no word for it."""
+REPLAYED_KEY: Final = "antiphon/idempotent-replayed"
+"""In ``_meta`` of a result that was given before."""
 
 
 class McpTools:
@@ -66,14 +77,45 @@ class McpTools:
             raise MCPError(INVALID_PARAMS, error.message) from error
         try:
             arguments = TOOLS.decode(params.name, params.arguments or {})
+            key = _idempotency_key(params)
             with admitted(context):
                 own = tool_context(self._callers, context, self._client, _reporter(context))
+                if key is not None:
+                    return await self._once(key, tool, own, arguments)
                 return result_of(arguments, await tool.run(own, arguments))
         except SpeechError as error:
             return _failed(error)
         except Exception:  # noqa: BLE001  the boundary: the model is told, the log has the details
             _log.exception("mcp_tool_failed", tool=params.name)
             return _failed(SpeechError(ErrorCode.INTERNAL, "Something failed inside the server."))
+
+    async def _once(self, key: str, tool: AnyTool, own: ToolContext, arguments: Struct) -> CallToolResult:
+        """The result of a call that may come again: each time the same."""
+        fingerprint = await to_thread.run_sync(_fingerprint, arguments)
+        keyed = KeyedRequest(own.principal.account, f"mcp:{tool.name}", key, fingerprint)
+        async with self._callers.idempotency.attempt(keyed) as attempt:
+            if attempt.answer is not None:
+                result = CallToolResult.model_validate_json(attempt.answer.body)
+                return result.model_copy(update={"meta": {**(result.meta or {}), REPLAYED_KEY: True}})
+            try:
+                result = result_of(arguments, await tool.run(own, arguments))
+            except SpeechError as error:
+                if error.retryable or error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise  # it may yet succeed
+                result = _failed(error)
+            attempt.answer = Answer(fingerprint, result.model_dump_json(by_alias=True).encode())
+            return result
+
+
+def _idempotency_key(params: CallToolRequestParams) -> str | None:
+    key: object = (params.meta or {}).get(IDEMPOTENCY_KEY)
+    if key is None or isinstance(key, str):
+        return key
+    raise SpeechError(ErrorCode.INVALID_REQUEST, "An idempotency key is a text.", param=IDEMPOTENCY_KEY)
+
+
+def _fingerprint(arguments: Struct) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(arguments)).digest()
 
 
 def _failed(error: SpeechError) -> CallToolResult:

@@ -1,20 +1,30 @@
-"""Row 29: of 50 requests with one idempotency key one is done, and all get its answer; another body is 422."""
+"""Row 29: of 50 requests with one idempotency key one is done, and all get its answer; another body is 422.
+
+Over HTTP, and the same over the Model Context Protocol and the WebSocket.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections import Counter
+from typing import Any, cast
 
 import anyio
 import httpx
 import numpy as np
 import pytest
+from mcp.client.client import Client
+from mcp_types import RequestParamsMeta
+from websockets.asyncio.client import connect
 
 from engines.codec.encoder import encode_all
 from engines.fake import FakeBehaviour
 from engines.tones import encode_word
 from schemas.audio import AudioFormat
 from schemas.principal import Scope
-from server.http.idempotency import MAX_CUTS, Answer, Answers, form_pieces
+from server.http.idempotency import MAX_CUTS, form_pieces
+from server.idempotency import Answer, Answers
+from server.mcp.tools import ERROR_KEY, IDEMPOTENCY_KEY, REPLAYED_KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -29,8 +39,8 @@ async def jobs(client: httpx.AsyncClient, model: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
 
 
-async def in_parallel(times: int, request: Any) -> list[httpx.Response]:
-    responses: list[httpx.Response] = []
+async def in_parallel(times: int, request: Any) -> list[Any]:
+    responses: list[Any] = []
 
     async def one() -> None:
         responses.append(await request())
@@ -74,6 +84,69 @@ async def test_what_is_streamed_is_answered_the_same_again(serving: Any, client:
         assert len({response.content for response in responses}) == 1
         assert len({response.headers["content-type"] for response in responses}) == 1
         assert await jobs(caller, "fake-tts") == 1
+
+
+def keyed(key: object) -> RequestParamsMeta:
+    return cast("RequestParamsMeta", {IDEMPOTENCY_KEY: key})
+
+
+@pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
+async def test_fifty_calls_in_parallel_over_mcp_are_one(serving: Any, client: Any, mode: str) -> None:
+    async with serving() as url, client(url) as caller, Client(f"{url}/mcp", mode=mode) as agent:
+
+        async def speak(text: str = "Hello there.", key: object = "one") -> Any:
+            return await agent.call_tool("synthesize", {"text": text}, meta=keyed(key))
+
+        results = await in_parallel(50, speak)
+        assert not any(result.is_error for result in results)
+        assert len({result.structured_content["audio_id"] for result in results}) == 1
+        assert len({result.content[0].text for result in results}) == 1
+        assert sum(REPLAYED_KEY in (result.meta or {}) for result in results) == 49
+        assert await jobs(caller, "fake-tts") == 1
+
+        def code(result: Any) -> str:
+            assert result.is_error
+            return result.meta[ERROR_KEY]["code"]
+
+        assert code(await speak("Bye.")) == "idempotency_mismatch"
+        assert code(await speak(key="x" * 256)) == code(await speak(key=1)) == "invalid_request"
+        assert not (await speak("Bye.", "another")).is_error
+        assert await jobs(caller, "fake-tts") == 2
+
+
+async def test_over_mcp_too_a_refusal_is_repeated_and_what_may_yet_succeed_is_tried_again(serving: Any) -> None:
+    behaviour = FakeBehaviour()
+    async with serving(behaviour=behaviour) as url, Client(f"{url}/mcp") as agent:
+        for is_again in (False, True):
+            refused = await agent.call_tool("open_session", {"voice": "nobody"}, meta=keyed("refused"))
+            assert refused.is_error
+            assert refused.meta is not None
+            assert (REPLAYED_KEY in refused.meta) is is_again
+        behaviour.failure = RuntimeError("broken for now")
+        assert (await agent.call_tool("synthesize", {"text": "Hello."}, meta=keyed("busy"))).is_error
+        behaviour.failure = None
+        assert not (await agent.call_tool("synthesize", {"text": "Hello."}, meta=keyed("busy"))).is_error
+
+
+async def test_what_is_said_again_after_a_connection_broke_is_spoken_once(serving: Any, client: Any) -> None:
+    async with serving() as url, client(url) as caller:
+        session_id = (await caller.post("/v1/sessions", json={})).json()["session_id"]
+        address = f"{url.replace('http', 'ws')}/v1/sessions/{session_id}/stream"
+        say = {"type": "say", "text": "Hello there.", "idempotency_key": "one"}
+        events: list[dict[str, Any]] = []
+        with anyio.fail_after(10):
+            for _ in range(2):
+                async with connect(address) as socket:
+                    await socket.send(json.dumps(say))
+                    await socket.send(json.dumps({**say, "text": "Bye."}))  # another request, by the same key
+                    while True:
+                        received = await socket.recv()
+                        if isinstance(received, str) and (event := json.loads(received))["type"] == "error":
+                            events.append(event)
+                            break
+        conversation = (await caller.get(f"/v1/sessions/{session_id}/conversation")).json()
+    assert [event["error"]["code"] for event in events] == ["idempotency_mismatch"] * 2
+    assert Counter(item["text"] for item in conversation["items"]) == {"Hello there.": 1}
 
 
 async def test_one_key_opens_one_session(serving: Any, client: Any) -> None:
