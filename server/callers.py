@@ -62,9 +62,9 @@ class Callers:
         caller = Caller(tenant=principal.tenant, allowance=self._quotas.audio(principal))
         return self._host.on_behalf_of(caller)
 
-    def sessions(self, principal: Principal) -> OwnSessions:
-        """The tenant's sessions."""
-        return OwnSessions(self._manager, principal, self._quotas.audio(principal))
+    def sessions(self, principal: Principal, *, alone: bool = False) -> OwnSessions:
+        """The tenant's sessions, or those alone that the principal opened."""
+        return OwnSessions(self._manager, principal, self._quotas.audio(principal), alone=alone)
 
     def tool_context(
         self,
@@ -72,6 +72,7 @@ class Callers:
         emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event,
         *,
         audio_as: AudioAs = "base64",
+        alone: bool = False,
     ) -> ToolContext:
         """For one call of a tool.
 
@@ -79,12 +80,13 @@ class Callers:
             principal: Who calls.
             emit: Takes what is ready before the result is.
             audio_as: How audio is returned if the caller does not say.
+            alone: Whether the principal's own sessions are all that it finds.
         """
         return ToolContext(
             host=self.host(principal),
             decoder=self._decoder,
             fetcher=self._fetcher,
-            sessions=self.sessions(principal),
+            sessions=self.sessions(principal, alone=alone),
             shelf=self.shelf,
             audio_as=audio_as,
             limits=self._limits,

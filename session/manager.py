@@ -146,6 +146,7 @@ class SessionManager:
             settings=settings,
             state=SessionState.OPEN,
             tenant=owner.tenant,
+            subject=owner.subject,
         )
         self._held[owner.account] += 1
         try:
@@ -197,14 +198,17 @@ class SessionManager:
         if not self._held[owner.account]:
             del self._held[owner.account]
 
-    async def tenant_of(self, session_id: str) -> str:
+    async def owner_of(self, session_id: str) -> Account:
         """Whose a session is, live or over.
 
         Raises:
             SpeechError: ``unknown_session``.
         """
         session = self._live.get(session_id)
-        return session.owner.tenant if session else (await self._store.record(session_id)).tenant
+        if session is not None:
+            return session.owner.account
+        record = await self._store.record(session_id)
+        return record.tenant, record.subject
 
     def _models(self, settings: SessionSettings) -> tuple[ModelUsed, ...]:
         """Whose answers the turn core will get."""

@@ -1,4 +1,4 @@
-"""The sessions of one tenant, which is all that a caller gets to see of the manager's.
+"""The sessions of one tenant, or of one principal, which is all that a caller gets to see of the manager's.
 
 Surfaces and tools are given this and not the manager, so that none can forget to ask whose a session is.
 """
@@ -18,17 +18,26 @@ from session.stores.base import unknown_session
 
 
 class OwnSessions:
-    """What one principal may do with sessions. Of other tenants' it learns nothing: they are ``unknown_session``.
+    """What one principal may do with sessions. Of those of others it learns nothing: they are ``unknown_session``.
 
     Args:
         manager: Of all sessions.
         principal: Who asks. It owns what it opens.
         allowance: Of audio, for what it opens.
+        alone: Whether it has its own sessions only, and not those of all its tenant.
     """
 
-    def __init__(self, manager: SessionManager, principal: Principal, allowance: Allowance | None = None) -> None:
+    def __init__(
+        self,
+        manager: SessionManager,
+        principal: Principal,
+        allowance: Allowance | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
         self._manager = manager
         self._allowance = allowance
+        self._alone = alone
         self.principal = principal
 
     async def open(self, settings: SessionSettings) -> Session:
@@ -65,5 +74,6 @@ class OwnSessions:
             yield events
 
     async def _check(self, session_id: str) -> None:
-        if await self._manager.tenant_of(session_id) != self.principal.tenant:
+        tenant, subject = await self._manager.owner_of(session_id)
+        if tenant != self.principal.tenant or (self._alone and subject != self.principal.subject):
             raise unknown_session(session_id)

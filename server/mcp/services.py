@@ -66,5 +66,6 @@ def tool_context(
     emit: Callable[[ToolEvent], Awaitable[None]] = ignore_event,
 ) -> ToolContext:
     """For one call of a tool, in the name of who asks."""
-    # Clients put what is inline into the model's context, or drop it.
-    return callers.tool_context(principal_of(context, client), emit, audio_as="link")
+    # Clients put what is inline into the model's context, or drop it. And an id that a model has got hold of, wherever
+    # it came from, must lead to nobody else's conversation.
+    return callers.tool_context(principal_of(context, client), emit, audio_as="link", alone=True)

@@ -27,6 +27,8 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     state: SessionState
     tenant: str = LOCAL.tenant
     """Whose it is."""
+    subject: str = LOCAL.subject
+    """Who of the tenant opened it."""
     last_seq: int = 0
     """Sequence number of the newest event."""
     first_seq: int = 1

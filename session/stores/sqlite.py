@@ -29,11 +29,11 @@ from session.stores.base import SessionRecord, events_expired, unknown_session
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 SCHEMA: Final = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY, created_at TEXT NOT NULL, settings BLOB NOT NULL, state TEXT NOT NULL,
-    tenant TEXT NOT NULL
+    tenant TEXT NOT NULL, subject TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX session_by_state ON session (state, created_at);
 CREATE TABLE event (
@@ -44,6 +44,11 @@ CREATE TABLE event (
 """
 TENANTS: Final = "ALTER TABLE session ADD COLUMN tenant TEXT NOT NULL DEFAULT 'local';"
 """From format 1, in which all sessions were everybody's."""
+SUBJECTS: Final = """
+ALTER TABLE session ADD COLUMN subject TEXT NOT NULL DEFAULT 'local';
+UPDATE session SET subject = '' WHERE tenant <> 'local';
+"""
+"""From format 2, which did not say who of a tenant had opened a session: nobody is taken for them."""
 BUSY_TIMEOUT_S: Final = 5.0
 
 
@@ -77,10 +82,10 @@ class SqliteStore:
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version in {0, 1}:
-            change = TENANTS if version else SCHEMA
+        if version < SCHEMA_VERSION:
+            change = {0: SCHEMA, 1: TENANTS + SUBJECTS, 2: SUBJECTS}[version]
             self._db.executescript(f"BEGIN; {change} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
+        elif version > SCHEMA_VERSION:
             raise SpeechError(
                 ErrorCode.INVALID_SETTING,
                 f"The session store has format {version}; this version of Antiphon reads {SCHEMA_VERSION}. "
@@ -91,8 +96,8 @@ class SqliteStore:
     async def create(self, record: SessionRecord) -> None:
         """Begin the log of a new session."""
         settings = self._encoder.encode(record.settings)
-        row = (record.session_id, record.created_at, settings, record.state.value, record.tenant)
-        await self._run(lambda: self._db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?)", row))
+        row = (record.session_id, record.created_at, settings, record.state.value, record.tenant, record.subject)
+        await self._run(lambda: self._db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?)", row))
 
     async def append(self, session_id: str, events: Sequence[ServerEvent]) -> None:
         """Add events in one transaction; the oldest beyond the retention go."""
@@ -155,7 +160,7 @@ class SqliteStore:
     async def _records(self, where: str, argument: str) -> list[SessionRecord]:
         # `where` is one of the constants above, never a caller's text.
         sql = (
-            "SELECT s.id, s.created_at, s.settings, s.state, s.tenant, "  # noqa: S608
+            "SELECT s.id, s.created_at, s.settings, s.state, s.tenant, s.subject, "  # noqa: S608
             "(SELECT max(seq) FROM event WHERE session_id = s.id), "
             "(SELECT min(seq) FROM event WHERE session_id = s.id), "
             "(SELECT at_ms FROM event WHERE session_id = s.id ORDER BY seq DESC LIMIT 1) "
@@ -169,11 +174,12 @@ class SqliteStore:
                 settings=self._settings.decode(settings),
                 state=SessionState(state),
                 tenant=tenant,
+                subject=subject,
                 last_seq=last_seq or 0,
                 first_seq=first_seq or 1,
                 at_ms=at_ms or 0,
             )
-            for session_id, created_at, settings, state, tenant, last_seq, first_seq, at_ms in rows
+            for session_id, created_at, settings, state, tenant, subject, last_seq, first_seq, at_ms in rows
         ]
 
     async def _run(self, call: Callable[[], T]) -> T:

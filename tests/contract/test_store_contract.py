@@ -175,9 +175,9 @@ async def test_sqlite_rolls_back_a_batch_that_fails(tmp_path: Path) -> None:
 
 
 async def test_whose_a_session_is_is_kept(store: EventStore) -> None:
-    await store.create(replace(record(), tenant="acme"))
-    assert (await store.record("ses_1")).tenant == "acme"
-    assert [kept.tenant for kept in await store.open_sessions()] == ["acme"]
+    await store.create(replace(record(), tenant="acme", subject="key:1"))
+    for kept in (await store.record("ses_1"), *await store.open_sessions()):
+        assert (kept.tenant, kept.subject) == ("acme", "key:1")
 
 
 async def test_sessions_of_the_format_without_tenants_are_the_local_ones(tmp_path: Path) -> None:
@@ -186,9 +186,27 @@ async def test_sessions_of_the_format_without_tenants_are_the_local_ones(tmp_pat
     await first.create(record())
     await first.aclose()
     with closing(sqlite3.connect(path)) as database:
-        database.executescript("ALTER TABLE session DROP COLUMN tenant; PRAGMA user_version=1;")
+        database.executescript(
+            "ALTER TABLE session DROP COLUMN subject; ALTER TABLE session DROP COLUMN tenant; PRAGMA user_version=1;"
+        )
     again = SqliteStore(path)
-    assert (await again.record("ses_1")).tenant == "local"
-    await again.create(replace(record("ses_2"), tenant="acme"))
-    assert (await again.record("ses_2")).tenant == "acme"
+    kept = await again.record("ses_1")
+    assert (kept.tenant, kept.subject) == ("local", "local")
+    await again.create(replace(record("ses_2"), tenant="acme", subject="key:1"))
+    kept = await again.record("ses_2")
+    assert (kept.tenant, kept.subject) == ("acme", "key:1")
+    await again.aclose()
+
+
+async def test_sessions_of_the_format_without_subjects_are_nobodys_of_their_tenant(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.db"
+    first = SqliteStore(path)
+    await first.create(record())
+    await first.create(replace(record("ses_2"), tenant="acme", subject="key:1"))
+    await first.aclose()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("ALTER TABLE session DROP COLUMN subject; PRAGMA user_version=2;")
+    again = SqliteStore(path)
+    kept = [await again.record(session_id) for session_id in ("ses_1", "ses_2")]
+    assert [(session.tenant, session.subject) for session in kept] == [("local", "local"), ("acme", "")]
     await again.aclose()

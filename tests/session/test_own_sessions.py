@@ -50,6 +50,21 @@ async def test_all_of_a_tenant_share_its_sessions(sessions: SessionManager) -> N
     assert await OwnSessions(sessions, principal("a", "key:2")).find(session.session_id) is session
 
 
+@pytest.mark.parametrize("closed", [False, True])
+async def test_who_asks_for_itself_alone_finds_what_it_opened_and_nothing_else(
+    sessions: SessionManager, *, closed: bool
+) -> None:
+    one, other = [OwnSessions(sessions, principal("a", subject), alone=True) for subject in ("key:1", "key:2")]
+    session_id = (await one.open(SessionSettings())).session_id
+    if closed:
+        await one.close(session_id)
+    assert (await one.info(session_id)).session_id == session_id
+    no_id = "ses_none"
+    for error, of_none in zip(await answers(other, session_id), await answers(other, no_id), strict=True):
+        assert error.code is ErrorCode.UNKNOWN_SESSION
+        assert error.message == of_none.message.replace(no_id, session_id)
+
+
 async def test_a_quota_of_sessions_is_that_of_one_key_and_is_given_back(sessions: SessionManager) -> None:
     one = OwnSessions(sessions, principal("a", "key:1", sessions=1))
     other = OwnSessions(sessions, principal("a", "key:2", sessions=1))
