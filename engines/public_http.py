@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from functools import cache
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -18,7 +19,7 @@ from typing import Final
 
 import anyio
 import httpx
-from msgspec import Struct
+from msgspec import Struct, field
 
 from schemas.errors import ErrorCode, SpeechError
 
@@ -33,6 +34,12 @@ Raises:
 MAX_REDIRECTS: Final = 3
 FETCHES_MAX: Final = 4
 """At the same time: each holds a file in memory. Others wait for their turn, which is part of their time."""
+FETCHES_EACH: Final = 2
+"""Of one tenant. So its files, however slowly they come, leave turns to the others, whose line is never longer than
+that of the tenants times this."""
+FETCHES_WAITING_EACH: Final = 16
+"""Of one tenant. One more is refused."""
+_BUSY_RETRY_S: Final = 5.0
 _PORTS: Final = {"http": 80, "https": 443}
 _NOT_PUBLIC: Final = "Its host has no address, or one that is not public."
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
@@ -82,18 +89,26 @@ class PublicTransport(httpx.AsyncBaseTransport):
             httpx.ConnectError: The name could not be resolved, or what it leads to not be reached.
         """
         url = request.url
-        if url.scheme not in _PORTS or not url.host or url.userinfo:
-            raise refused("It must be an http or https URL without a user name.")
-        host = url.raw_host.decode("ascii")
-        address = await self._checked_address(host, url.port or _PORTS[url.scheme])
+        address = await self.destination(url)
         pinned = httpx.Request(
             request.method,
             url.copy_with(host=str(address)),
             headers=request.headers,  # Host is there already, with the name
             stream=request.stream,
-            extensions={**request.extensions, "sni_hostname": host},
+            extensions={**request.extensions, "sni_hostname": url.raw_host.decode("ascii")},
         )
         return await self._inner.handle_async_request(pinned)
+
+    async def destination(self, url: httpx.URL) -> Address:
+        """Where a request to that URL would go, if it may.
+
+        Raises:
+            SpeechError: ``url_refused``.
+            httpx.ConnectError: The name could not be resolved.
+        """
+        if url.scheme not in _PORTS or not url.host or url.userinfo:
+            raise refused("It must be an http or https URL without a user name.")
+        return await self._checked_address(url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
 
     async def _checked_address(self, host: str, port: int) -> Address:
         try:
@@ -140,19 +155,24 @@ class Fetcher:
     def __init__(self, limits: FetchLimits | None = None, resolve: Resolve = resolved) -> None:
         self._limits = limits or FetchLimits()
         self._resolve = resolve
-        self._slots = anyio.CapacityLimiter(FETCHES_MAX)
+        self._turns = _Turns()
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, tenant: str) -> bytes:
         """The file.
 
+        Args:
+            url: Where it is.
+            tenant: For whom: tenants take turns.
+
         Raises:
-            SpeechError: ``url_refused``; ``fetch_failed`` if it cannot be had in time; ``body_too_large``.
+            SpeechError: ``url_refused``; ``fetch_failed`` if it cannot be had in time; ``body_too_large``;
+                ``quota_exceeded`` if too many of the tenant's wait already.
         """
         if not self._limits.enabled:
             raise refused("It takes audio by URL only if fetch.enabled is set. Send the audio itself.")
         try:
             with anyio.fail_after(self._limits.timeout_s):
-                async with self._slots:
+                async with self._turns.of(tenant):
                     return await self._fetched(url)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise refused("It is not a valid http or https URL.") from error
@@ -190,6 +210,42 @@ class Fetcher:
                         param="url",
                     )
             return bytes(data)
+
+
+class _Turns:
+    """Who may fetch now: :data:`FETCHES_MAX` in all, first come first served, of whom a tenant is some only."""
+
+    def __init__(self) -> None:
+        self._all = anyio.CapacityLimiter(FETCHES_MAX)
+        self._by_tenant: dict[str, _TenantTurns] = {}
+
+    @asynccontextmanager
+    async def of(self, tenant: str) -> AsyncGenerator[None]:
+        own = self._by_tenant.setdefault(tenant, _TenantTurns())
+        if own.asked >= FETCHES_EACH + FETCHES_WAITING_EACH:
+            raise SpeechError(
+                ErrorCode.QUOTA_EXCEEDED,
+                f"{own.asked} files are being fetched for this key or token, or wait for it. Try again later, or send "
+                "the audio itself.",
+                param="url",
+                retry_after_s=_BUSY_RETRY_S,
+            )
+        own.asked += 1
+        try:
+            async with own.limiter, self._all:
+                yield
+        finally:
+            own.asked -= 1
+            if not own.asked:
+                del self._by_tenant[tenant]
+
+
+class _TenantTurns(Struct, eq=False):
+    """Of one tenant."""
+
+    asked: int = 0
+    """How many there are, those that wait included."""
+    limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(FETCHES_EACH))
 
 
 def _failed(reason: str) -> SpeechError:

@@ -32,7 +32,7 @@ async def decoded_audio(context: ToolContext, arguments: AudioInput) -> PcmAudio
             decode = functools.partial(_from_base64, text)
             data = await to_thread.run_sync(decode) if len(text) > _SLICE_CHARS else decode()
         case None, str(url):
-            data = await context.fetcher.fetch(url)
+            data = await context.fetcher.fetch(url, context.principal.tenant)
         case _:
             raise SpeechError(ErrorCode.INVALID_REQUEST, "Send either audio or audio_url.", param="audio")
     rate_hz = arguments.sample_rate_hz

@@ -172,7 +172,7 @@ async def send_audio(
         return AudioAccepted(accepted_ms=accepted_bytes * 1000 // (_PCM16_BYTES * rate_hz))
     if given == JSON:
         url = decoded_json(await _upload(request, AUDIO_BY_URL_MAX_BYTES), AudioByUrl).url
-        upload = await until_disconnected(request.receive, lambda: fetcher.fetch(url))
+        upload = await until_disconnected(request.receive, lambda: fetcher.fetch(url, sessions.principal.tenant))
     elif given.startswith(_FILE_TYPES):
         upload = await _upload(request, settings.limits.max_body_bytes)
     else:

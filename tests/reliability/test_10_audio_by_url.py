@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -17,7 +18,15 @@ import pytest
 from engines.codec.encoder import encode_all
 from engines.fake import fake_engines
 from engines.host import EngineHost
-from engines.public_http import Fetcher, FetchLimits, PublicTransport, is_public
+from engines.public_http import (
+    FETCHES_EACH,
+    FETCHES_MAX,
+    FETCHES_WAITING_EACH,
+    Fetcher,
+    FetchLimits,
+    PublicTransport,
+    is_public,
+)
 from engines.spec import HostSettings
 from engines.tones import encode_word
 from schemas.audio import AudioFormat
@@ -68,6 +77,7 @@ FOREIGN_NETWORKS = [
     "[2001::1]",
     "[::ffff:10.0.0.1]",
 ]
+TENANT = "a"
 OTHER_SCHEMES = ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1/", "data:audio/wav;base64,AAAA", "//a"]
 NO_URLS = ["", "http://", "http://[::1", "http://a b/", "http:///etc/passwd", "http://\x00/", "x" * 2_000]
 
@@ -103,22 +113,22 @@ async def refusal(fetch: Awaitable[bytes], code: ErrorCode = ErrorCode.URL_REFUS
 
 @pytest.mark.parametrize("host", FORMS_OF_THIS_MACHINE)
 async def test_no_form_of_the_address_of_this_machine_is_reached(canary: Any, host: str) -> None:
-    await refusal(fetcher().fetch(f"http://{host}:{canary.port}/a.wav"))
+    await refusal(fetcher().fetch(f"http://{host}:{canary.port}/a.wav", TENANT))
     assert canary.hits == []
 
 
 @pytest.mark.parametrize("host", FOREIGN_NETWORKS)
 async def test_no_address_of_another_network_is_reached(host: str) -> None:
-    await refusal(fetcher().fetch(f"http://{host}/a.wav"))
+    await refusal(fetcher().fetch(f"http://{host}/a.wav", TENANT))
 
 
 @pytest.mark.parametrize("url", [*OTHER_SCHEMES, *NO_URLS])
 async def test_what_is_no_http_url_is_refused(url: str) -> None:
-    await refusal(fetcher().fetch(url))
+    await refusal(fetcher().fetch(url, TENANT))
 
 
 async def test_a_user_name_in_a_url_is_refused(canary: Any) -> None:
-    await refusal(fetcher(trusted_hosts=(canary.host,)).fetch(f"http://example.org@{canary.host}/"))
+    await refusal(fetcher(trusted_hosts=(canary.host,)).fetch(f"http://example.org@{canary.host}/", TENANT))
     assert canary.hits == []
 
 
@@ -129,7 +139,9 @@ async def test_a_name_with_an_address_that_is_not_public_is_refused(canary: Any,
     async def resolve(_host: str, _port: int) -> list[Any]:
         return [ip_address(address) for address in addresses]
 
-    message = await refusal(Fetcher(FetchLimits(enabled=True), resolve).fetch(f"http://evil.test:{canary.port}/"))
+    message = await refusal(
+        Fetcher(FetchLimits(enabled=True), resolve).fetch(f"http://evil.test:{canary.port}/", TENANT)
+    )
     assert "127.0.0.1" not in message
     assert canary.hits == []
 
@@ -138,7 +150,7 @@ async def test_a_name_that_is_not_resolved_may_be_tried_again() -> None:
     async def resolve(_host: str, _port: int) -> list[Any]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    fetch = Fetcher(FetchLimits(enabled=True), resolve).fetch("http://public.test/")
+    fetch = Fetcher(FetchLimits(enabled=True), resolve).fetch("http://public.test/", TENANT)
     assert "connection failed" in await refusal(fetch, ErrorCode.FETCH_FAILED)
 
 
@@ -149,7 +161,9 @@ async def test_a_name_that_does_not_exist_looks_like_a_private_one() -> None:
         return [ip_address("10.0.0.1")]
 
     fetcher = Fetcher(FetchLimits(enabled=True), resolve)
-    assert await refusal(fetcher.fetch("http://none.test/")) == await refusal(fetcher.fetch("http://private.test/"))
+    assert await refusal(fetcher.fetch("http://none.test/", TENANT)) == await refusal(
+        fetcher.fetch("http://private.test/", TENANT)
+    )
 
 
 async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(
@@ -167,7 +181,7 @@ async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", connect)
     url = f"https://rebinding.test:{canary.port}/a.wav"
-    assert await Fetcher(FetchLimits(enabled=True), resolve).fetch(url) == b"sound"
+    assert await Fetcher(FetchLimits(enabled=True), resolve).fetch(url, TENANT) == b"sound"
     (request,) = sent
     assert request.url.host == "93.184.216.34"
     assert request.headers["Host"] == f"rebinding.test:{canary.port}"
@@ -181,7 +195,7 @@ async def test_each_redirect_is_checked_again(web_server: Any, canary: Any, loca
     web_server.statuses = itertools.repeat(302)
     web_server.headers = {"Location": target}
     with anyio.fail_after(30), pytest.raises(SpeechError) as caught:
-        await fetcher(trusted_hosts=(web_server.host,)).fetch(f"{web_server.url}/a.wav")
+        await fetcher(trusted_hosts=(web_server.host,)).fetch(f"{web_server.url}/a.wav", TENANT)
     assert caught.value.code in {ErrorCode.URL_REFUSED, ErrorCode.FETCH_FAILED}
     assert len(web_server.hits) == 1
     assert canary.hits == []
@@ -190,20 +204,22 @@ async def test_each_redirect_is_checked_again(web_server: Any, canary: Any, loca
 async def test_redirects_come_to_an_end(web_server: Any) -> None:
     web_server.statuses = itertools.repeat(302)
     web_server.headers = {"Location": f"{web_server.url}/again"}
-    message = await refusal(fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url), ErrorCode.FETCH_FAILED)
+    message = await refusal(
+        fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url, TENANT), ErrorCode.FETCH_FAILED
+    )
     assert "redirects" in message
     assert len(web_server.hits) == 4
 
 
 async def test_no_more_than_the_limit_is_read(web_server: Any) -> None:
     web_server.body = itertools.repeat(b"x" * 65_536)
-    fetch = fetcher(trusted_hosts=(web_server.host,), max_bytes=200_000).fetch(web_server.url)
+    fetch = fetcher(trusted_hosts=(web_server.host,), max_bytes=200_000).fetch(web_server.url, TENANT)
     assert "200000 bytes" in await refusal(fetch, ErrorCode.BODY_TOO_LARGE)
 
 
 async def test_what_would_be_unpacked_is_not_taken(web_server: Any) -> None:
     web_server.headers = {"Content-Encoding": "gzip"}
-    fetch = fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url)
+    fetch = fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url, TENANT)
     assert "compressed" in await refusal(fetch, ErrorCode.FETCH_FAILED)
     assert web_server.hits[0].headers["accept-encoding"] == "identity"
 
@@ -214,27 +230,58 @@ async def test_a_file_that_does_not_come_in_time_is_given_up() -> None:
         raise AssertionError
 
     slow = Fetcher(FetchLimits(enabled=True, timeout_s=0.01), resolve)
-    assert "0.01 s" in await refusal(slow.fetch("http://slow.test/"), ErrorCode.FETCH_FAILED)
+    assert "0.01 s" in await refusal(slow.fetch("http://slow.test/", TENANT), ErrorCode.FETCH_FAILED)
+
+
+async def test_who_fetches_much_leaves_turns_to_others_and_waits_in_a_line_with_an_end() -> None:
+    """Hosts that never answer, asked by one tenant as often as it may, and by two more."""
+    at_work: list[str] = []
+    refusals: list[SpeechError] = []
+
+    async def resolve(host: str, _port: int) -> list[Any]:
+        at_work.append(host)
+        await anyio.sleep_forever()
+        return []
+
+    fetcher = Fetcher(FetchLimits(enabled=True), resolve)
+
+    async def fetch(tenant: str) -> None:
+        try:
+            await fetcher.fetch(f"http://{tenant}.test/", tenant)
+        except SpeechError as error:
+            refusals.append(error)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for tenant in ["greedy"] * (FETCHES_EACH + FETCHES_WAITING_EACH + 1) + ["modest", "late", "last"]:
+                tasks.start_soon(fetch, tenant)
+            while len(at_work) < FETCHES_MAX or not refusals:
+                await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert Counter(at_work) == {"greedy.test": FETCHES_EACH, "modest.test": 1, "late.test": 1}
+    (refused,) = refusals
+    assert (refused.code, refused.param) == (ErrorCode.QUOTA_EXCEEDED, "url")
+    assert refused.retry_after_s
 
 
 @pytest.mark.parametrize("status", [204, 404, 500])
 async def test_another_status_is_a_failure(web_server: Any, status: int) -> None:
     web_server.statuses = itertools.repeat(status)
-    fetch = fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url)
+    fetch = fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url, TENANT)
     assert str(status) in await refusal(fetch, ErrorCode.FETCH_FAILED)
 
 
 async def test_a_host_that_hangs_up_is_a_failure(web_server: Any) -> None:
     web_server.statuses = iter(())  # it fails, and closes the connection
-    fetch = fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url)
+    fetch = fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url, TENANT)
     assert "connection failed" in await refusal(fetch, ErrorCode.FETCH_FAILED)
 
 
 async def test_a_trusted_host_is_trusted_on_its_port_alone(web_server: Any, canary: Any) -> None:
     web_server.body = [b"sound"]
     fetch = fetcher(trusted_hosts=(web_server.host,)).fetch
-    assert await fetch(f"{web_server.url}/a.wav") == b"sound"
-    await refusal(fetch(f"{canary.url}/a.wav"))
+    assert await fetch(f"{web_server.url}/a.wav", TENANT) == b"sound"
+    await refusal(fetch(f"{canary.url}/a.wav", TENANT))
     assert canary.hits == []
 
 
@@ -243,7 +290,7 @@ async def test_proxies_of_the_environment_are_not_used(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", canary.url)
     web_server.body = [b"sound"]
-    assert await fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url) == b"sound"
+    assert await fetcher(trusted_hosts=(web_server.host,)).fetch(web_server.url, TENANT) == b"sound"
     assert canary.hits == []
 
 
