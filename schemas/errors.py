@@ -59,6 +59,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_SESSION = "unknown_session"
     SESSION_CLOSED = "session_closed"
     SESSION_BUSY = "session_busy"
+    NOTHING_TO_COMMIT = "nothing_to_commit"
     TOO_MANY_SESSIONS = "too_many_sessions"
     EVENTS_EXPIRED = "events_expired"
     AUDIO_EXPIRED = "audio_expired"
@@ -119,6 +120,7 @@ ERRORS: Final[dict[ErrorCode, ErrorSpec]] = {
     ErrorCode.UNKNOWN_SESSION: ErrorSpec(404),
     ErrorCode.SESSION_CLOSED: ErrorSpec(409),
     ErrorCode.SESSION_BUSY: ErrorSpec(409, retryable=True),
+    ErrorCode.NOTHING_TO_COMMIT: ErrorSpec(409),
     ErrorCode.TOO_MANY_SESSIONS: ErrorSpec(503, retryable=True),
     ErrorCode.EVENTS_EXPIRED: ErrorSpec(410),
     ErrorCode.AUDIO_EXPIRED: ErrorSpec(410),

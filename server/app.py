@@ -53,6 +53,7 @@ from server.http.idempotency import IdempotencyKeys
 from server.http.intake import BodyMemory
 from server.http.openapi import StructReferences
 from server.http.options import options_routes
+from server.http.queries import known_query
 from server.mcp.endpoint import mcp_manager, mcp_route
 from server.mcp.server import mcp_server
 from server.metrics import Metrics

@@ -233,7 +233,7 @@ class Session:
         """What the client says about its input, as of the audio fed so far; waits until that was heard.
 
         Raises:
-            SpeechError: ``invalid_request`` for a commit of nothing; ``session_closed``.
+            SpeechError: ``nothing_to_commit``; ``session_closed``.
         """
         self._touch()
         refused: list[SpeechError] = []
@@ -242,7 +242,7 @@ class Session:
             if isinstance(command, Commit) and not can_commit(self._state, self.settings.turn):
                 refused.append(
                     SpeechError(
-                        ErrorCode.INVALID_REQUEST,
+                        ErrorCode.NOTHING_TO_COMMIT,
                         "There is nothing to commit: the user has said nothing since the last turn.",
                     )
                 )

@@ -15,12 +15,10 @@ from schemas.openai import ASR_ALIASES, TTS_ALIASES, ModelList, ModelObject
 from schemas.principal import Scope
 from server.errors import error_responses
 from server.http.gate import needs
-from server.http.queries import no_query
 
 
 @get(
     "/v1/models",
-    guards=[no_query],
     operation_id="listModels",
     opt=needs(Scope.AUDIO),
     summary="List the models",
@@ -35,7 +33,6 @@ def list_models(host: NamedDependency[EngineHost]) -> ModelList:
 
 @get(
     "/v1/models/{name:str}",
-    guards=[no_query],
     operation_id="retrieveModel",
     opt=needs(Scope.AUDIO),
     summary="One model",

@@ -33,7 +33,6 @@ from schemas.speech import SpeechChunk, Voice, is_speakable
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import JSON, documented, json_body
 from server.http.gate import needs
-from server.http.queries import no_query
 from server.http.streams import as_asgi, event_stream, streamed
 from server.settings import Settings
 
@@ -41,7 +40,6 @@ from server.settings import Settings
 @post(
     "/v1/audio/speech",
     status_code=200,
-    guards=[no_query],
     operation_class=documented(SpeechRequest, JSON),
     operation_id="createSpeech",
     opt=needs(Scope.AUDIO),

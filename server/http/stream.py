@@ -8,9 +8,9 @@ after each ``say.audio`` whose ``audio`` is null comes a binary frame with its P
 The stream begins with the session's first event, or with ``?after=SEQ`` after the one named: give it when you
 reconnect, or what was said is sent again. Losing the connection does not close the session.
 
-Close codes: 1000 after ``session.closed``; 4400 bad ``after``; 4401 the key or token is valid no longer; 4404 no such
-session; 4408 the client takes no data; 4409 the session is over; 4410 the events after ``after`` are no longer kept;
-4429 a quota is used up; 1011 the server failed.
+Close codes: 1000 after ``session.closed``; 4400 bad ``after``, or another query; 4401 the key or token is valid no
+longer; 4404 no such session; 4408 the client takes no data; 4409 the session is over; 4410 the events after ``after``
+are no longer kept; 4429 a quota is used up; 1011 the server failed.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ from schemas.principal import Scope
 from schemas.validation import decoded_json
 from server.callers import Callers
 from server.http.gate import needs
+from server.http.queries import require_known
 from server.http.streams import SEND_TIMEOUT_S, is_seq
-from session.log import Published
 from server.idempotency import Answer, Idempotency, KeyedRequest
+from session.log import Published
 from session.own_sessions import OwnSessions
 from session.runner import Session
 
@@ -102,6 +103,7 @@ async def _stream(
 ) -> Ending | None:
     """Serve one connection. ``None`` if the client ended it."""
     try:
+        require_known(socket.query_params, ("after",))
         after_seq = _after(socket.query_params.get("after", "0"))
         session = await sessions.find(session_id)
         async with sessions.subscribe(session_id, after_seq) as events:
@@ -120,9 +122,9 @@ class _Connection:
         self._socket = socket
         self._session = session
         self._sessions = sessions
+        self._idempotency = idempotency
         self._tasks = anyio.create_task_group()
         self._sending = anyio.Lock()
-        self._idempotency = idempotency
         self._ending: Ending | None = Ending(NORMAL_CODE, "The session is closed.")
 
     async def run(self, events: AsyncIterator[Published]) -> Ending | None:
@@ -194,8 +196,6 @@ class _Connection:
             case _:
                 assert_never(event)
 
-
-def _after(text: str) -> int:
     async def _say(self, event: Say) -> None:
         await self._session.say(
             event.text,
@@ -218,6 +218,8 @@ def _after(text: str) -> int:
                 await self._say(event)
                 attempt.answer = Answer(fingerprint, b"")
 
+
+def _after(text: str) -> int:
     if not is_seq(text):
         raise SpeechError(ErrorCode.INVALID_REQUEST, "after must be the number of an event.", param="after")
     return int(text)

@@ -32,7 +32,6 @@ from schemas.transcripts import AsrTask, Transcript, language_code
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import MULTIPART, documented, form_body
 from server.http.gate import needs
-from server.http.queries import no_query
 from server.http.streams import as_asgi, event_stream, streamed, until_disconnected
 from server.http.transcript_formats import SUBTITLES, transcript_events, transcript_response
 from server.settings import Settings
@@ -58,7 +57,6 @@ _RESPONSES: Final = {
 @post(
     "/v1/audio/transcriptions",
     status_code=200,
-    guards=[no_query],
     operation_class=documented(TranscriptionForm, MULTIPART),
     operation_id="createTranscription",
     opt=needs(Scope.AUDIO),
@@ -120,7 +118,6 @@ async def create_transcription(
 @post(
     "/v1/audio/translations",
     status_code=200,
-    guards=[no_query],
     operation_class=documented(TranslationForm, MULTIPART),
     operation_id="createTranslation",
     opt=needs(Scope.AUDIO),

@@ -21,7 +21,6 @@ from schemas.principal import LOCAL, Scope
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import MULTIPART, documented, form_body
 from server.http.gate import needs, principal_of
-from server.http.queries import no_query
 from server.http.streams import until_disconnected
 
 SAMPLE_FIELD: Final = "audio_sample"
@@ -37,7 +36,6 @@ _CONSENT: Final = (
 
 @get(
     "/v1/audio/voices",
-    guards=[no_query],
     operation_id="listVoices",
     opt=needs(Scope.AUDIO),
     summary="List the voices",
@@ -69,7 +67,6 @@ def list_voices(host: NamedDependency[EngineHost]) -> VoiceList:
 @post(
     "/v1/audio/voices",
     status_code=200,
-    guards=[no_query],
     operation_class=documented(VoiceForm, MULTIPART, file=SAMPLE_FIELD),
     operation_id="createVoice",
     opt=needs(Scope.AUDIO),
@@ -102,7 +99,6 @@ async def create_voice(
 @delete(
     "/v1/audio/voices/{name:str}",
     status_code=200,
-    guards=[no_query],
     operation_id="deleteVoice",
     opt=needs(Scope.AUDIO),
     summary="Delete a cloned voice",

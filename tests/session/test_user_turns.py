@@ -234,7 +234,7 @@ async def test_a_commit_of_nothing_is_refused(sessions: SessionManager, user: Us
         await session.feed(user.silence(320))
         with pytest.raises(SpeechError) as caught:
             await session.command(Commit())
-    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert (caught.value.code, caught.value.http_status) == (ErrorCode.NOTHING_TO_COMMIT, 409)
 
 
 async def test_a_cleared_turn_is_never_handed_out(sessions: SessionManager, user: User) -> None:

@@ -268,6 +268,6 @@ async def test_commands_about_the_input_are_taken_in_the_order_of_the_audio(
         await client.post(f"{url}/audio", content=user.turn("Hi."), headers=PCM)
         await client.post(f"{url}/input", json={"type": "commit"})
         assert await heard(client, session_id) == "Hi."
-        error_of(await client.post(f"{url}/input", json={"type": "commit"}), ErrorCode.INVALID_REQUEST)
+        error_of(await client.post(f"{url}/input", json={"type": "commit"}), ErrorCode.NOTHING_TO_COMMIT)
     error_of(await client.post(f"{url}/input", json={"type": "dtmf", "digit": "x"}), ErrorCode.INVALID_REQUEST)
     error_of(await client.post(f"{url}/input", json={"type": "close"}), ErrorCode.INVALID_REQUEST)
