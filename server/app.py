@@ -140,6 +140,13 @@ def create_app(
     mcp = mcp_server(callers)
     mcp_http = mcp_manager(mcp, max_body_bytes=settings.limits.max_body_bytes)
 
+    stopping = anyio.Event()
+
+    async def stop() -> None:
+        stopping.set()
+        mcp_http.close_streams()
+        await manager.drain()
+
     def own_host(scope: Scope) -> EngineHost:
         return callers.host(principal_of(scope))
 
@@ -178,7 +185,15 @@ def create_app(
         request_max_body_size=settings.limits.max_body_bytes,
         openapi_config=_openapi(),
         logging_config=None,
-        state=State({"sessions": manager, "mcp": mcp, "stdio": mcp_server(callers, LOCAL)}),
+        state=State(
+            {
+                "sessions": manager,
+                "mcp": mcp,
+                "stdio": mcp_server(callers, LOCAL),
+                "stopping": stopping,  # is set by:
+                "stop": stop,  # to be called while those who are connected can still be told
+            }
+        ),
         plugins=[StructReferences(), *telemetry.plugins(settings.telemetry, manager)],
     )
     app.asgi_handler = FrontDoor(

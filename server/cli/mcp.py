@@ -68,7 +68,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: b
     app = create_app(settings, host=speech_engines.fake_host(settings) if fake_engines else None)
     app.state.stdio.instructions += f" The paths in results are below {url_of(listener)}."
     ready = anyio.Event()
-    server = AppServer(uvicorn_config(app, settings), on_ready=ready.set, on_stop=app.state.sessions.drain)
+    server = AppServer(uvicorn_config(app, settings), on_ready=ready.set, on_stop=app.state.stop)
 
     async def serve() -> None:
         # On a signal uvicorn stops gracefully and raises the signal again. It has to end the process: a thread waits

@@ -19,6 +19,7 @@ from litestar import Litestar
 from rich.console import Console
 from rich.table import Table
 from rich_click import RichCommand
+from sse_starlette.sse import AppStatus
 
 from schemas.errors import ErrorCode, SpeechError
 from server import speech_engines
@@ -71,9 +72,7 @@ def serve(config: Path | None, *, print_settings: bool, as_json: bool, fake_engi
 
 async def _serve(settings: Settings, listener: socket.socket, *, fake_engines: bool) -> None:
     app = create_app(settings, host=speech_engines.fake_host(settings) if fake_engines else None)
-    server = AppServer(
-        uvicorn_config(app, settings), on_ready=lambda: _announce(listener), on_stop=app.state.sessions.drain
-    )
+    server = AppServer(uvicorn_config(app, settings), on_ready=lambda: _announce(listener), on_stop=app.state.stop)
     # uvicorn stops gracefully and then raises the signal again, for its caller to die of. We are done by then. Not
     # sooner than here: until uvicorn listens to them, signals end the process.
     for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -107,6 +106,9 @@ class AppServer(uvicorn.Server):
         self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_stop: Callable[[], Awaitable[None]]
     ) -> None:
         super().__init__(config)
+        # The library would cut off all streams of server-sent events at the signal, those of calls over MCP too, whose
+        # answers are on their way. Ours are ended by on_stop, and the others end with their calls.
+        AppStatus.disable_automatic_graceful_drain()
         self._on_ready = on_ready
         self._on_stop = on_stop
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 import anyio
 import msgspec
 import structlog
-from litestar import Response
+from litestar import Litestar, Response
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
@@ -29,9 +29,6 @@ SEND_TIMEOUT_S: Final = 30.0
 """A client that takes no data for this long is cut off."""
 EVENTS_AHEAD: Final = 4
 """Events that may wait for a slow client before whoever makes them waits too."""
-END_GRACE_S: Final = 1.0
-"""For the last bytes of a stream that ends because the server stops."""
-
 _SEQ_DIGITS_MAX: Final = 18
 """Within 64 bits. Python refuses to read thousands."""
 
@@ -157,7 +154,7 @@ def produced_events(produce: Callable[[SendEvent], Awaitable[None]], *, drain_s:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         outgoing, incoming = anyio.create_memory_object_stream[ServerSentEvent](EVENTS_AHEAD)
         producing = anyio.CancelScope()
-        stopping = anyio.Event()
+        stopping: anyio.Event = Litestar.from_scope(scope).state.stopping
 
         async def run() -> None:
             async with outgoing:
@@ -175,13 +172,7 @@ def produced_events(produce: Callable[[SendEvent], Awaitable[None]], *, drain_s:
         async with outgoing, incoming, anyio.create_task_group() as tasks:
             tasks.start_soon(run)
             tasks.start_soon(stop)
-            response = EventSourceResponse(
-                incoming,
-                send_timeout=SEND_TIMEOUT_S,
-                shutdown_event=stopping,
-                shutdown_grace_period=drain_s + END_GRACE_S,
-                sep=_SEPARATOR,
-            )
+            response = EventSourceResponse(incoming, send_timeout=SEND_TIMEOUT_S, sep=_SEPARATOR)
             try:
                 # Starlette types a scope as a mapping, Litestar as one of its own.
                 await cast("ASGIApp", response)(scope, receive, send)

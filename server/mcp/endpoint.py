@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from litestar import asgi
+from litestar.datastructures import Headers
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPReceiveMessage, Receive, Scope, Send, WebSocketReceiveMessage
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, AuthorizationContext
@@ -54,6 +55,11 @@ class McpManager(StreamableHTTPSessionManager):
             )
         return transport
 
+    def close_streams(self) -> None:
+        """Let go of those that clients of 2025-11-25 keep open for what the server may want: it stops."""
+        for transport in self._server_instances.values():
+            transport.close_standalone_sse_stream()
+
 
 def mcp_manager(server: McpServer, *, max_body_bytes: int) -> McpManager:
     """Serves a server over HTTP; its ``run()`` has to be entered for the time of the application.
@@ -84,21 +90,35 @@ def mcp_route(manager: McpManager) -> ASGIRouteHandler:
         token = AccessToken(token="", client_id=principal.tenant, subject=principal.subject, scopes=[])
         scope["user"] = AuthenticatedUser(token)
         # Starlette types a scope as a mapping, Litestar as one of its own.
-        await cast("Any", manager.asgi_app)(scope, _counting(receive), send)
+        await cast("Any", manager.asgi_app)(scope, _counting(scope, receive, manager.max_request_body_size), send)
 
     return mcp
 
 
-def _counting(receive: Receive) -> Receive:
-    """The same messages, until the body has more elements than JSON may have: the SDK reads it whole, then parses."""
-    commas = 0
+def _counting(scope: Scope, receive: Receive, max_bytes: int) -> Receive:
+    """The same messages, until they have more bytes or elements than may be: the SDK reads all of it, then parses."""
+    announced = Headers.from_scope(scope).get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
+    size_bytes = commas = 0
 
     async def counted() -> HTTPReceiveMessage | WebSocketReceiveMessage:
-        nonlocal commas
+        nonlocal size_bytes, commas
         message = await receive()
         if message["type"] == "http.request":
+            size_bytes += len(message["body"])
+            if size_bytes > max_bytes:
+                raise _too_large(max_bytes)
             commas += message["body"].count(b",")
             require_commas(commas)
         return message
 
     return counted
+
+
+def _too_large(max_bytes: int) -> SpeechError:
+    return SpeechError(
+        ErrorCode.BODY_TOO_LARGE,
+        f"The message is larger than the {max_bytes} bytes that are taken here. Send a long recording to "
+        "/v1/audio/transcriptions as a form, or name its URL as audio_url.",
+    )

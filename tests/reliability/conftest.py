@@ -1,17 +1,24 @@
-"""The server on a real socket, as ``antiphon serve`` runs it, over fake engines; and keys to come in by."""
+"""The server on a real socket, as ``antiphon serve`` runs it, over fake engines; and keys to come in by.
+
+``serving`` runs it in this process, ``server_process`` in one of its own.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
-import uvicorn
+import stamina
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,18 +28,8 @@ from engines.spec import HostSettings
 from schemas.principal import Quotas, Scope
 from server.app import create_app
 from server.auth.keys import KeyFile
-from server.cli.serve import uvicorn_config
+from server.cli.serve import AppServer, uvicorn_config
 from server.settings import AuthSettings, ModelSettings, Settings, StoreSettings
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = anyio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
 
 
 @asynccontextmanager
@@ -46,12 +43,13 @@ async def _serving(
     settings = settings or Settings()
     settings = replace(settings, models=ModelSettings(warm=False), store=StoreSettings(kind="memory"))
     app = create_app(settings, host=host or EngineHost(fake_engines(behaviour), HostSettings(grace_s=1.0)))
-    server = _Server(uvicorn_config(app, settings))
+    ready = anyio.Event()
+    server = AppServer(uvicorn_config(app, settings), on_ready=ready.set, on_stop=app.state.stop)
     with socket.create_server((address, 0)) as listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
             with anyio.fail_after(20):
-                await server.ready.wait()
+                await ready.wait()
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             server.should_exit = True
 
@@ -60,6 +58,50 @@ async def _serving(
 def serving() -> Callable[..., AbstractAsyncContextManager[str]]:
     """Runs a server, and gives its address: ``async with serving(settings) as url``."""
     return _serving
+
+
+class ServerProcess(Struct, frozen=True):
+    """``antiphon serve``."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def ended(self) -> int:
+        """How it ended, once it has."""
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def server_process(tmp_path: Path) -> Callable[..., AbstractContextManager[ServerProcess]]:
+    """Starts a server: ``with server_process(**settings) as server``, the settings as ``section_name``."""
+
+    @contextmanager
+    def start(**settings: object) -> Generator[ServerProcess]:
+        command = [sys.executable, "-m", "server", "serve", "--port", "0", "--fake-engines", "--log-format", "json"]
+        environment = {f"ANTIPHON_{name.upper()}": str(value) for name, value in settings.items()}
+        environment = {**os.environ, "ANTIPHON_STORE_KIND": "memory", **environment}
+        log = tmp_path / "server.log"
+        with (
+            log.open("w") as out,
+            subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment) as process,
+        ):
+            try:
+                yield ServerProcess(_address(log, process), process, log)
+            finally:
+                process.terminate()
+
+    return start
+
+
+def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
+    for attempt in stamina.retry_context(on=LookupError, timeout=60.0, attempts=None, wait_max=0.2):
+        with attempt:
+            assert process.poll() is None, log.read_text()
+            if (found := re.search(r"listens on (http://[^ ]+?)\.? ", log.read_text())) is None:
+                raise LookupError
+            return found[1]
+    raise AssertionError
 
 
 class Keys(Struct, frozen=True):

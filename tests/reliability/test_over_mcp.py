@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anyio
@@ -23,6 +24,12 @@ pytestmark = pytest.mark.anyio
 NO_SESSION = "ses_AAAAAAAAAAAAAAAAAAAAAA"
 BOTH_REVISIONS = pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
 REVOKED_WITHIN_S = 5.0
+DRAIN_S = 20.0
+META: dict[str, Any] = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "progressToken": 1,  # so that the response begins at once
+}
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 
 
@@ -49,6 +56,14 @@ async def finished(client: httpx.AsyncClient) -> float:
     """How many requests to ``/mcp`` are over."""
     lines = (await client.get("/metrics")).text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if "requests_total" in line and 'route="/mcp"' in line)
+
+
+async def results(stream: httpx.Response) -> list[dict[str, Any]]:
+    """What a stream of server-sent events holds, until the server ends it."""
+    with anyio.fail_after(DRAIN_S / 2):
+        lines = [line async for line in stream.aiter_lines()]
+    sent = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+    return [answer["result"] for answer in sent if "result" in answer]
 
 
 def check_refusal(response: httpx.Response, status: int, code: str) -> None:
@@ -192,3 +207,37 @@ async def test_a_call_that_its_client_left_ends_when_the_key_is_revoked(serving:
         with anyio.fail_after(REVOKED_WITHIN_S):
             await to_thread.run_sync(behaviour.cancelled.wait, abandon_on_cancel=True)
         behaviour.go_on()
+
+
+async def test_a_server_that_stops_lets_go_of_a_stream_that_an_older_client_keeps_open(
+    server_process: Any, client: Any
+) -> None:
+    with server_process(server_drain_s=DRAIN_S) as server:
+        async with client(server.url) as agent:
+            headers = await connected(agent)
+            async with agent.stream("GET", "/mcp", headers=headers) as stream:
+                assert stream.status_code == 200
+                server.process.terminate()
+                assert await results(stream) == []
+        with anyio.fail_after(DRAIN_S / 2):
+            assert await to_thread.run_sync(server.ended, abandon_on_cancel=True) == 0
+
+
+@pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
+async def test_a_server_that_stops_answers_the_calls_that_wait(server_process: Any, client: Any, revision: str) -> None:
+    with server_process(server_drain_s=DRAIN_S) as server:
+        async with client(server.url) as agent:
+            session_id = (await agent.post("/v1/sessions", json={})).json()["session_id"]
+            call = message("tools/call", {"name": "listen", "arguments": {"session_id": session_id, "timeout_s": 60}})
+            if revision == "2025-11-25":
+                headers = await connected(agent)
+            else:
+                call["params"]["_meta"] = META
+                headers = {**ACCEPT, "MCP-Protocol-Version": revision, "Mcp-Method": "tools/call", "Mcp-Name": "listen"}
+            async with agent.stream("POST", "/mcp", json=call, headers=headers) as stream:
+                assert stream.status_code == 200
+                server.process.terminate()
+                (result,) = await results(stream)
+        assert result["structuredContent"]["status"] == "closed"
+        with anyio.fail_after(DRAIN_S / 2):
+            assert await to_thread.run_sync(server.ended, abandon_on_cancel=True) == 0

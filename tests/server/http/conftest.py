@@ -21,18 +21,9 @@ from engines.host import EngineHost
 from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ, pcm16_from_float
 from server.app import create_app
+from server.cli.serve import AppServer
 from server.settings import ModelSettings, Settings, StoreSettings
 from session.stores.base import EventStore
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = anyio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
 
 
 @asynccontextmanager
@@ -42,12 +33,14 @@ async def _listening(
     settings = Settings(models=ModelSettings(warm=False), store=StoreSettings(kind="memory"))
     host = EngineHost(fake_engines(behaviour), HostSettings(grace_s=1.0))
     app: Any = create_app(settings, host=host, store=store)
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+    ready = anyio.Event()
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    server = AppServer(config, on_ready=ready.set, on_stop=app.state.stop)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
             with anyio.fail_after(20):
-                await server.ready.wait()
+                await ready.wait()
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             async with httpx.AsyncClient(base_url=url, timeout=20) as client:
                 yield client

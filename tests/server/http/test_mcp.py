@@ -124,9 +124,19 @@ async def test_foreign_hosts_and_pages_stay_outside_whatever_the_address(
 
 async def test_a_body_that_is_too_large_is_refused(open_client: OpenClient) -> None:
     settings = Settings(models=ModelSettings(warm=False), limits=LimitSettings(max_body_bytes=1_000))
+
+    async def unannounced() -> AsyncGenerator[bytes]:
+        for _ in range(3):
+            yield bytes(500)
+
     async with open_client(settings) as client:
         assert (await call(client, "tools/list")).status_code == 200
-        assert (await client.post("/mcp", content=bytes(1_001), headers=HEADERS)).status_code == 413
+        for revision in ("2026-07-28", "2025-11-25"):
+            for body in (bytes(1_001), unannounced()):
+                headers = {**HEADERS, "MCP-Protocol-Version": revision}
+                refused = await client.post("/mcp", content=body, headers=headers)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (413, "body_too_large")
+                assert "1000 bytes" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
