@@ -25,6 +25,9 @@ MAX_JSON_BYTES: Final = 32_000_000
 """JSON is decoded on the event loop, which nothing else gets meanwhile: 25 ms for this much. Recordings that are larger
 go into a form, which is taken piece by piece."""
 
+_TOO_MANY_PARTS: Final = "Request Entity Too Large"
+"""What Litestar says of a form beyond its parser's limits, with status 400."""
+
 T = TypeVar("T", bound=Struct)
 
 
@@ -190,6 +193,10 @@ def _raise_unread(request: HttpRequest, error: HTTPException) -> NoReturn:
         raise SpeechError(ErrorCode.CANCELLED, "The client went away while sending.") from error
     if error.status_code == 413:  # noqa: PLR2004  the one status Litestar has for it
         raise body_too_large(request.route_handler.resolve_request_max_body_size() or 0) from error
+    if error.detail == _TOO_MANY_PARTS:
+        raise SpeechError(
+            ErrorCode.BODY_TOO_LARGE, "The form has more parts than any here, or one of its text fields is too long."
+        ) from error
     raise SpeechError(ErrorCode.INVALID_REQUEST, f"{error.detail.rstrip('.')}.") from error
 
 

@@ -76,9 +76,8 @@ class FrontDoor:
                 self._record(fields, exchange.status, duration_s)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers.from_scope(scope)
         try:
-            self._hosts.check(headers.get("host", ""), headers.get("origin"))
+            self._check(Headers.from_scope(scope))
         except SpeechError as error:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.message})
@@ -87,6 +86,14 @@ class FrontDoor:
             await as_asgi(handle_error(request, error), request)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _check(self, headers: Headers) -> None:
+        if "content-length" in headers and "transfer-encoding" in headers:
+            raise SpeechError(
+                ErrorCode.INVALID_REQUEST, "A request has a Content-Length or a Transfer-Encoding, not both."
+            )
+        for origin in headers.getall("origin", [None]):
+            self._hosts.check(headers.get("host", ""), origin)
 
     def _record(self, scope: Mapping[str, Any], status: int | None, duration_s: float) -> None:
         route = str(scope.get("path_template") or UNROUTED)
@@ -123,8 +130,9 @@ class _Exchange:
             self.status = message["status"]
             headers = [*message["headers"], (b"x-request-id", self._state["request_id"].encode())]
             intake = self._state.get("intake")
-            if intake is not None and intake.passed:
-                # What still trickles in would hold the connection for as long as it likes.
+            if intake is not None and (intake.passed or intake.is_ambiguous):
+                # What still trickles in would hold the connection for as long as it likes; and what follows a body of
+                # two lengths may be the next request to us, and a part of this one to a proxy (RFC 9112, section 6.1).
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
         elif message["type"] == "websocket.close" and self.status is None:

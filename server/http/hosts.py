@@ -60,10 +60,13 @@ class HostPolicy:
 
 
 def _name(url: str) -> str | None:
+    """Its host, if it has one and no more than a host and a port."""
     try:
-        return urlsplit(url).hostname
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         return None
+    return None if "@" in parts.netloc else parts.hostname
 
 
 def _is_address(name: str) -> bool:

@@ -83,6 +83,8 @@ class Intake:
         self._is_kept = self._scope["method"] not in _BODILESS
         self._of_pieces = False
         self._complete = not self._announced_bytes and "transfer-encoding" not in headers
+        self.is_ambiguous = "content-length" in headers and "transfer-encoding" in headers
+        """Whether it says its length in two ways."""
         self.passed = False
         """Whether the body did not arrive in time."""
 

@@ -195,3 +195,26 @@ async def test_json_of_millions_of_elements_is_refused_without_decoding_it(servi
             assert "elements" in refused.json()["error"]["message"]
         refused = await caller.post("/v1/tools/transcribe", json={"audio": "A" * (MAX_JSON_BYTES + 4)})
         assert refused.status_code == 413
+
+
+async def test_a_body_of_two_lengths_is_refused_and_what_follows_it_is_no_request(url: str) -> None:
+    """A proxy before the server may take the other length, and what follows for a part of the body."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with anyio.fail_after(10):
+        async with await anyio.connect_tcp(host, int(port)) as stream:
+            await stream.send(head + b"0\r\n\r\n" + smuggled)
+            answer = b"".join([piece async for piece in stream])
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"not both" in answer
+
+
+async def test_a_form_of_too_many_parts_is_told_what_is_wrong(url: str, client: Any) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    async with client(url) as caller:
+        refused = await caller.post("/v1/audio/transcriptions", content=part * 2_000 + b"--b--\r\n", headers=headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "body_too_large")
+    assert "parts" in refused.json()["error"]["message"]

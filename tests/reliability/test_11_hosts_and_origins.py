@@ -62,6 +62,13 @@ async def test_foreign_names_are_refused_on_every_surface(serving: Any, keys: An
             assert "session.opened" in str(await socket.recv())
 
 
+async def test_each_of_several_origins_must_be_one_that_may(serving: Any, client: Any) -> None:
+    async with serving() as url, client(url) as caller:
+        for origins in (["http://localhost", "http://evil.example"], ["http://evil.example", "http://localhost"]):
+            answer = await caller.get("/v1/models", headers=[("Origin", origin) for origin in origins])
+            assert answer.status_code == 403
+
+
 async def test_a_page_that_may_use_the_server_is_told_so_by_its_browser_rules(serving: Any, client: Any) -> None:
     settings = Settings(server=ServerSettings(allowed_hosts=("app.example",)))
     origin = {"Origin": "https://app.example"}

@@ -36,6 +36,8 @@ def test_this_machine_and_addresses_are_answered_to(host: str) -> None:
         "a b",
         "@",
         "1",
+        "evil.example@localhost",
+        "localhost:80:80",
     ],
 )
 def test_other_names_are_refused(host: str) -> None:
