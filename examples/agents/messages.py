@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import httpx
-from scripted_model import RECORDING, scripted_model
-from speech_tools import URL, SpeechTools
+from speech_tools import SpeechTools
+from workbench import INSTRUCTIONS, MAX_STEPS, TASK, UNFINISHED, workbench
 
-MAX_STEPS = 10
 MAX_TOKENS = 1_024
-TASK = f"What is said in @{RECORDING}? Read it aloud."
 
 
 def converse(model: httpx.Client, tools: SpeechTools, task: str) -> str:
@@ -37,11 +32,11 @@ def converse(model: httpx.Client, tools: SpeechTools, task: str) -> str:
         request = {
             "model": os.environ.get("MODEL", "scripted"),
             "max_tokens": MAX_TOKENS,
-            "system": "You hear and speak through tools. For audio write @NAME, the name of a file.",
+            "system": INSTRUCTIONS,
             "messages": messages,
             "tools": definitions,
         }
-        answer = model.post("v1/messages", json=request).raise_for_status().json()
+        answer = model.post("messages", json=request).raise_for_status().json()
         messages.append({"role": "assistant", "content": answer["content"]})
         calls = [block for block in answer["content"] if block["type"] == "tool_use"]
         if not calls:
@@ -52,20 +47,15 @@ def converse(model: httpx.Client, tools: SpeechTools, task: str) -> str:
             is_error = "error" in json.loads(result)
             results.append({"type": "tool_result", "tool_use_id": call["id"], "content": result, "is_error": is_error})
         messages.append({"role": "user", "content": results})
-    return "I have not come to an end."
+    return UNFINISHED
 
 
 def main() -> None:
     """Give the agent a recording and a task."""
-    with scripted_model() as scripted, tempfile.TemporaryDirectory() as folder:
-        shutil.copy(Path(__file__).parents[1] / RECORDING, folder)
-        base_url = os.environ.get("ANTHROPIC_BASE_URL", scripted)
-        headers = {"x-api-key": os.environ.get("ANTHROPIC_API_KEY", "none"), "anthropic-version": "2023-06-01"}
-        with (
-            httpx.Client(base_url=base_url, headers=headers, timeout=120) as model,
-            httpx.Client(base_url=URL, timeout=120) as server,
-        ):
-            print(converse(model, SpeechTools(server, Path(folder)), TASK))
+    address = os.environ.get("ANTHROPIC_BASE_URL")
+    headers = {"x-api-key": os.environ.get("ANTHROPIC_API_KEY", "none"), "anthropic-version": "2023-06-01"}
+    with workbench(address and f"{address}/v1", headers) as (model, tools):
+        print(converse(model, tools, TASK))
 
 
 if __name__ == "__main__":

@@ -9,17 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import httpx
-from scripted_model import RECORDING, scripted_model
-from speech_tools import URL, SpeechTools
-
-MAX_STEPS = 10
-TASK = f"What is said in @{RECORDING}? Read it aloud."
+from speech_tools import SpeechTools
+from workbench import INSTRUCTIONS, MAX_STEPS, TASK, UNFINISHED, workbench
 
 
 def converse(model: httpx.Client, tools: SpeechTools, task: str) -> str:
@@ -36,7 +30,7 @@ def converse(model: httpx.Client, tools: SpeechTools, task: str) -> str:
     for _ in range(MAX_STEPS):
         request = {
             "model": os.environ.get("MODEL", "scripted"),
-            "instructions": "You hear and speak through tools. For audio write @NAME, the name of a file.",
+            "instructions": INSTRUCTIONS,
             "input": history,
             "tools": definitions,
         }
@@ -49,20 +43,14 @@ def converse(model: httpx.Client, tools: SpeechTools, task: str) -> str:
         for call in calls:
             result = tools.call(call["name"], json.loads(call["arguments"]))
             history.append({"type": "function_call_output", "call_id": call["call_id"], "output": result})
-    return "I have not come to an end."
+    return UNFINISHED
 
 
 def main() -> None:
     """Give the agent a recording and a task."""
-    with scripted_model() as scripted, tempfile.TemporaryDirectory() as folder:
-        shutil.copy(Path(__file__).parents[1] / RECORDING, folder)
-        base_url = os.environ.get("OPENAI_BASE_URL", f"{scripted}/v1")
-        headers = {"Authorization": f"Bearer {os.environ.get('OPENAI_API_KEY', 'none')}"}
-        with (
-            httpx.Client(base_url=base_url, headers=headers, timeout=120) as model,
-            httpx.Client(base_url=URL, timeout=120) as server,
-        ):
-            print(converse(model, SpeechTools(server, Path(folder)), TASK))
+    headers = {"Authorization": f"Bearer {os.environ.get('OPENAI_API_KEY', 'none')}"}
+    with workbench(os.environ.get("OPENAI_BASE_URL"), headers) as (model, tools):
+        print(converse(model, tools, TASK))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ TRANSCRIPT = "The invention of movable metal letters."
 AGENTS = {
     "chat_completions": ("/v1/chat/completions", f"{MODEL_URL}/v1"),
     "responses": ("/v1/responses", f"{MODEL_URL}/v1"),
-    "messages": ("/v1/messages", MODEL_URL),
+    "messages": ("/v1/messages", f"{MODEL_URL}/v1"),
 }
 EVERY_AGENT = pytest.mark.parametrize("name", list(AGENTS))
 
@@ -135,11 +135,11 @@ def test_an_agent_runs_at_the_endpoint_named_by_the_environment(
 ) -> None:
     path, base_url = AGENTS[name]
     provider = "ANTHROPIC" if name == "messages" else "OPENAI"
-    monkeypatch.setenv(f"{provider}_BASE_URL", base_url)
+    monkeypatch.setenv(f"{provider}_BASE_URL", MODEL_URL if name == "messages" else base_url)
     monkeypatch.setenv(f"{provider}_API_KEY", "key")
     monkeypatch.setenv("MODEL", "some-model")
     agent = load(name)
-    monkeypatch.setattr(agent, "URL", SERVER_URL)
+    monkeypatch.setattr(load("workbench"), "URL", SERVER_URL)
     answer = load("scripted_model").ANSWERS[path]
 
     def reply(request: httpx.Request) -> httpx.Response:
