@@ -9,12 +9,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, convert
 
 from schemas.audio import SESSION_RATE_HZ, AudioUrl
 from schemas.errors import ErrorInfo
 from schemas.speech import GainDb, Lexicon, Speed
 from schemas.transcripts import Hotwords, Word
+from schemas.webhooks import SessionWebhook
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 RateHz = Annotated[int, Meta(ge=8_000, le=48_000)]
@@ -129,6 +130,18 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     partials: bool = True
     """Whether to publish transcripts of unfinished turns."""
     turn: TurnSettings = TurnSettings()
+
+
+class OpenSession(SessionSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The settings of a session, and what is no part of them."""
+
+    webhook: SessionWebhook | None = None
+    """Where to post the session's events, if the server allows it (``webhooks.by_session``)."""
+
+    @property
+    def settings(self) -> SessionSettings:
+        """The settings alone."""
+        return convert(self, SessionSettings, from_attributes=True)
 
 
 class SessionState(StrEnum):

@@ -175,6 +175,7 @@ def create_app(
             "fetcher": _given(fetcher),
             "sessions": Provide(own_sessions, sync_to_thread=False),
             "callers": _given(callers),
+            "webhooks": _given(webhooks),
             "metrics": _given(metrics),
             "warmup": _given(warmup),
         },

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from schemas.errors import ErrorCode, SpeechError
 from schemas.principal import Quotas
+from schemas.webhooks import WEBHOOK_EVENTS
 
 ENV_PREFIX: Final = "ANTIPHON_"
 CONFIG_ENV: Final = "ANTIPHON_CONFIG"
@@ -153,9 +154,11 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
     urls: tuple[str, ...] = ()
     secret: str | None = None
     """Signs what is posted: ``whsec_`` and 24 to 64 bytes in base64, shared with the endpoints."""
-    events: tuple[str, ...] = ("session.opened", "turn.ended", "say.ended", "session.closed")
+    events: tuple[str, ...] = WEBHOOK_EVENTS
     include_text: bool = False
     """Whether to post what was said, and the settings of sessions, which may tell what to expect."""
+    by_session: bool = False
+    """Whether callers may name an address for the events of a session that they open."""
     timeout_s: Seconds = 10.0
     """Time for one attempt."""
     trusted_hosts: tuple[str, ...] = ()

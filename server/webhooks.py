@@ -1,75 +1,53 @@
-"""Webhooks: what happens in sessions, posted to endpoints of the operator, signed by the Standard Webhooks scheme.
+"""Webhooks: what happens in sessions, posted to endpoints of the operator, and to those that callers name for one.
 
 Only durable events are posted, each with an id that is the same however often it is sent, so that receivers can drop
 repetitions. Each endpoint has a bounded queue and a task of its own, which posts one message after the other, in order:
-a slow endpoint delays neither sessions nor other endpoints. What cannot be delivered is logged and counted, without
-its content.
-
-Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+a slow endpoint delays neither sessions nor other endpoints. The endpoint of a session needs no queue: its task follows
+the session's log, which keeps what it has not read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import Any, Final, get_args
+from typing import Final
 
 import anyio
 import httpx
-import msgspec
-import stamina
 import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from msgspec import Struct
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from engines.public_http import PublicTransport, Resolve, resolved
-from schemas.errors import ErrorCode, ErrorInfo, SpeechError
+from engines.public_http import PublicTransport, Resolve, refused, resolved
+from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ServerEvent
+from schemas.principal import Principal
+from schemas.webhooks import SessionWebhook
 from server.settings import WebhookSettings
-from session.redaction import open_fields
+from server.webhook_messages import EVENT_TYPES, Message, message_of
+from server.webhook_receiver import DELIVERY_S, STOPPING, Receiver, Tally
+from session.log import Published
+from session.own_sessions import OwnSessions
+from session.runner import Session
 
 _log = structlog.stdlib.get_logger("antiphon.webhooks")
 
-ATTEMPTS: Final = 8
-WAIT_FIRST_S: Final = 1.0
-WAIT_LONGEST_S: Final = 60.0
-DELIVERY_S: Final = 300.0
-"""For all attempts of one message; those behind it wait that long at most."""
 QUEUED_MAX: Final = 1_000
 """Messages that wait for an endpoint."""
-STOPPING: Final = "the server stops"
-_PRIVATE: Final = frozenset({"digit", "settings"})
-"""Besides all that may be text: keys can spell a card's number, and settings are nobody else's business."""
-
-
-class Message(Struct, frozen=True):
-    """One event, ready to be posted."""
-
-    webhook_id: str
-    type: str
-    body: bytes
-
-
-class Undelivered(Exception):  # noqa: N818  not an error of ours
-    """An attempt failed. It names no URL: that may hold a secret of the endpoint's."""
-
-    def __init__(self, reason: str, *, is_final: bool = False, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.is_final = is_final
-        self.retry_after_s = retry_after_s
+FOLLOWED_EACH: Final = 100
+"""Sessions of one tenant whose events are posted to endpoints of their own; one that is over counts until its last
+message is delivered or given up."""
+_FULL_RETRY_S: Final = 60.0
+_FORM_OF_SECRETS: Final = "must be whsec_ and 24 to 64 bytes in base64"
 
 
 class Webhooks:
-    """The endpoints of the settings. Logs of sessions call :meth:`observe`; :meth:`running` delivers.
+    """The endpoints of the settings, and of sessions. Logs of sessions call :meth:`observe`; :meth:`running` delivers.
 
     Args:
-        settings: Endpoints, secret, which events.
+        settings: Endpoints, secret, which events, whether sessions may have their own.
         resolve: The resolver.
 
     Raises:
@@ -79,9 +57,12 @@ class Webhooks:
     def __init__(self, settings: WebhookSettings, resolve: Resolve = resolved) -> None:
         self._settings = settings
         self._events = _checked_events(settings)
+        self._transport = PublicTransport(settings.trusted_hosts, resolve)
+        self._tally = Tally()
+        self._following = Counter[str]()
         signer = _signer(settings)
         urls = enumerate(_checked_urls(settings), start=1)
-        self._endpoints = [_Endpoint(url, number, signer, settings, resolve) for number, url in urls]
+        self._endpoints = [_Endpoint(self._receiver(url, str(number), signer)) for number, url in urls]
 
     @property
     def queued(self) -> int:
@@ -91,12 +72,12 @@ class Webhooks:
     @property
     def delivered(self) -> int:
         """Messages that an endpoint took."""
-        return sum(endpoint.delivered for endpoint in self._endpoints)
+        return self._tally.delivered
 
     @property
     def dead(self) -> int:
         """Messages that were given up."""
-        return sum(endpoint.dead for endpoint in self._endpoints)
+        return self._tally.dead
 
     def observe(self, session_id: str, events: Sequence[ServerEvent]) -> None:
         """Take events of a session, which are durable by now. Returns at once."""
@@ -104,14 +85,15 @@ class Webhooks:
             return
         for event in events:
             if event.__struct_config__.tag in self._events:
-                message = _message(session_id, event, with_text=self._settings.include_text)
+                message = message_of(session_id, event, with_text=self._settings.include_text)
                 for endpoint in self._endpoints:
                     endpoint.offer(message)
 
     @asynccontextmanager
     async def running(self, *, drain_s: float) -> AsyncGenerator[None]:
         """Post what is observed, inside the block; after it for ``drain_s`` at most what waits still."""
-        async with anyio.create_task_group() as tasks:
+        async with aclosing(self._transport), anyio.create_task_group() as tasks:
+            self._tasks = tasks
             for endpoint in self._endpoints:
                 tasks.start_soon(endpoint.run)
             yield
@@ -121,19 +103,90 @@ class Webhooks:
         for endpoint in self._endpoints:
             endpoint.bury_rest()
 
+    async def admit(self, webhook: SessionWebhook, caller: Principal) -> Receiver:
+        """The receiver of a session that is about to be opened.
+
+        Raises:
+            SpeechError: ``url_refused``; ``invalid_request`` for a secret or events that are none; ``quota_exceeded``.
+        """
+        if not self._settings.by_session:
+            raise refused("It posts to addresses that callers name only if webhooks.by_session is set.")
+        if unknown := _unknown(webhook.events):
+            raise SpeechError(ErrorCode.INVALID_REQUEST, unknown, param="webhook.events")
+        try:
+            signer = Webhook(webhook.secret)
+        except (ValueError, EmptyWebhookSecretError) as error:
+            raise SpeechError(
+                ErrorCode.INVALID_REQUEST, f"The secret {_FORM_OF_SECRETS}.", param="webhook.secret"
+            ) from error
+        if self._following[caller.tenant] >= FOLLOWED_EACH:
+            raise SpeechError(
+                ErrorCode.QUOTA_EXCEEDED,
+                f"{FOLLOWED_EACH} sessions are posted to webhooks of their own, which is the most. Try again later, or "
+                "follow the event stream.",
+                param="webhook",
+                retry_after_s=_FULL_RETRY_S,
+            )
+        try:
+            with anyio.fail_after(self._settings.timeout_s):
+                await self._transport.destination(httpx.URL(webhook.url))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise refused("It is no valid http or https URL, or its host was not found.") from error
+        return self._receiver(webhook.url, "session", signer)
+
+    def follow(self, receiver: Receiver, webhook: SessionWebhook, session: Session, sessions: OwnSessions) -> None:
+        """Post the events of a session to a receiver, from its first to its last. Returns at once."""
+        self._following[sessions.principal.tenant] += 1
+        self._tasks.start_soon(self._follow, receiver, webhook, session, sessions)
+
+    async def _follow(
+        self, receiver: Receiver, webhook: SessionWebhook, session: Session, sessions: OwnSessions
+    ) -> None:
+        structlog.contextvars.clear_contextvars()  # not the request that opened it
+        try:
+            async with sessions.subscribe(session.session_id) as events:
+                is_told = await _post_all(receiver, webhook, session, events)
+            if not is_told:
+                _log.error("webhook_ended", reason="a message was not taken: no more are posted for this session")
+        except SpeechError as error:
+            _log.error("webhook_ended", reason=error.message)
+        finally:
+            self._following[sessions.principal.tenant] -= 1
+            self._following = +self._following
+
+    def _receiver(self, url: str, name: str, signer: Webhook) -> Receiver:
+        return Receiver(
+            url,
+            name,
+            signer=signer,
+            tally=self._tally,
+            transport=self._transport,
+            timeout_s=self._settings.timeout_s,
+        )
+
+
+async def _post_all(
+    receiver: Receiver, webhook: SessionWebhook, session: Session, events: AsyncIterator[Published]
+) -> bool:
+    """Whether all was taken that was asked for, and in time."""
+    deadline_s = math.inf
+    async for published in events:
+        event = published.event
+        if event.__struct_config__.tag not in webhook.events:
+            continue
+        if session.ended.is_set():
+            deadline_s = min(deadline_s, anyio.current_time() + DELIVERY_S)
+        message = message_of(session.session_id, event, with_text=webhook.include_text)
+        if anyio.current_time() > deadline_s or not await receiver.take(message):
+            return False
+    return True
+
 
 class _Endpoint:
-    """One receiver: its queue, and the task that empties it."""
+    """One receiver of the settings: its queue, and the task that empties it."""
 
-    def __init__(self, url: str, number: int, signer: Webhook, settings: WebhookSettings, resolve: Resolve) -> None:
-        self.delivered = 0
-        self.dead = 0
-        self._url = url
-        self._number = number
-        self._signer = signer
-        self._settings = settings
-        self._resolve = resolve
-        self._is_gone = False
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
         streams = anyio.create_memory_object_stream[Message](QUEUED_MAX)
         self._incoming: MemoryObjectSendStream[Message] = streams[0]
         self._queue: MemoryObjectReceiveStream[Message] = streams[1]
@@ -146,9 +199,9 @@ class _Endpoint:
         try:
             self._incoming.send_nowait(message)
         except anyio.WouldBlock:
-            self._bury(message, f"{QUEUED_MAX} others wait already")
+            self._receiver.bury(message, f"{QUEUED_MAX} others wait already")
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            self._bury(message, STOPPING)
+            self._receiver.bury(message, STOPPING)
 
     def close(self) -> None:
         self._incoming.close()
@@ -157,114 +210,25 @@ class _Endpoint:
         with self._queue:
             while True:
                 try:
-                    self._bury(self._queue.receive_nowait(), STOPPING)
+                    self._receiver.bury(self._queue.receive_nowait(), STOPPING)
                 except (anyio.WouldBlock, anyio.EndOfStream):
                     return
 
     async def run(self) -> None:
-        async with aclosing(PublicTransport(self._settings.trusted_hosts, self._resolve)) as transport:
-            async for message in self._queue:
-                try:
-                    await self._deliver(message, transport)
-                except Undelivered as error:
-                    self._bury(message, error.reason)
-                except anyio.get_cancelled_exc_class():
-                    self._bury(message, STOPPING)
-                    raise
-                except Exception:  # noqa: BLE001  the boundary: one message must not stop the others
-                    _log.exception("webhook_failed", endpoint=self._number)
-                    self._bury(message, "the server failed")
-                else:
-                    self.delivered += 1
-
-    async def _deliver(self, message: Message, transport: PublicTransport) -> None:
-        if self._is_gone:
-            raise Undelivered("the endpoint said that it is gone")
-        attempts = stamina.retry_context(
-            on=wait_before_retry,
-            attempts=ATTEMPTS,
-            timeout=DELIVERY_S,
-            wait_initial=WAIT_FIRST_S,
-            wait_max=WAIT_LONGEST_S,
-        )
-        async for attempt in attempts:
-            with attempt:
-                await self._post(message, transport)
-
-    async def _post(self, message: Message, transport: PublicTransport) -> None:
-        now = datetime.now(UTC)
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "Antiphon",
-            "webhook-id": message.webhook_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._signer.sign(message.webhook_id, now, message.body.decode()),
-        }
-        request = httpx.Request("POST", self._url, headers=headers, content=message.body)
-        try:
-            with anyio.fail_after(self._settings.timeout_s):
-                # The transport, not a client: redirects are failures, and the answer's body is of no interest.
-                response = await transport.handle_async_request(request)
-                await response.aclose()
-        except SpeechError as error:
-            raise Undelivered(error.message, is_final=True) from error
-        except TimeoutError as error:
-            raise Undelivered(f"no answer within {self._settings.timeout_s:g} s") from error
-        except httpx.HTTPError as error:
-            raise Undelivered(f"the connection failed ({type(error).__name__})") from error
-        if response.status_code == HTTPStatus.GONE:
-            self._is_gone = True
-            raise Undelivered("the endpoint said that it is gone", is_final=True)
-        if not response.is_success:
-            raise Undelivered(f"status {response.status_code}", retry_after_s=_retry_after_s(response.headers))
-
-    def _bury(self, message: Message, reason: str) -> None:
-        """The dead letter: what was not delivered, and why."""
-        self.dead += 1
-        _log.error(
-            "webhook_dead", webhook_id=message.webhook_id, event_type=message.type, endpoint=self._number, reason=reason
-        )
+        async for message in self._queue:
+            await self._receiver.take(message)
 
 
-def wait_before_retry(error: Exception) -> bool | float:
-    """Whether to try again, or when."""
-    if not isinstance(error, Undelivered) or error.is_final:
-        return False
-    return True if error.retry_after_s is None else max(error.retry_after_s, WAIT_FIRST_S)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("Retry-After", "")
-    seconds = float(text) if text.isascii() and text.isdigit() and len(text) <= len(str(int(DELIVERY_S))) else math.inf
-    return seconds if seconds <= DELIVERY_S else None
-
-
-def _message(session_id: str, event: ServerEvent, *, with_text: bool) -> Message:
-    data: dict[str, Any] = msgspec.to_builtins(event) if with_text else _without_text(event)
-    name = str(data.pop("type"))
-    moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Message(
-        # Whoever has a session's id has the session; this one is often in logs.
-        webhook_id=f"msg_{hashlib.sha256(f'{session_id}:{event.seq}'.encode()).hexdigest()[:32]}",
-        type=name,
-        body=msgspec.json.encode({"type": name, "timestamp": moment, "data": {"session_id": session_id, **data}}),
-    )
-
-
-def _without_text(value: ServerEvent | ErrorInfo) -> dict[str, Any]:
-    """What is known to hold no text; of an error, its code."""
-    private = _PRIVATE.union(open_fields(type(value)))
-    fields: dict[str, Any] = msgspec.to_builtins(value)
-    kept = {name: field for name, field in fields.items() if field is None or name not in private}
-    if (error := getattr(value, "error", None)) is not None:
-        kept["error"] = _without_text(error)
-    return kept
+def _unknown(events: Collection[str]) -> str | None:
+    """What is wrong with types of events."""
+    if unknown := sorted(set(events) - set(EVENT_TYPES)):
+        return f"{unknown[0][:64]!r} is not an event. There are: {', '.join(EVENT_TYPES)}."
+    return None
 
 
 def _checked_events(settings: WebhookSettings) -> frozenset[str]:
-    known = [str(kind.__struct_config__.tag) for kind in get_args(ServerEvent)]
-    if unknown := sorted(set(settings.events) - set(known)):
-        raise _invalid("events", f"{unknown[0]!r} is not an event. There are: {', '.join(known)}.")
+    if problem := _unknown(settings.events):
+        raise _invalid("events", problem)
     return frozenset(settings.events)
 
 
@@ -286,7 +250,7 @@ def _signer(settings: WebhookSettings) -> Webhook:
     try:
         return Webhook(settings.secret or "")
     except (ValueError, EmptyWebhookSecretError) as error:
-        raise _invalid("secret", "it must be whsec_ and 24 to 64 bytes in base64.") from error
+        raise _invalid("secret", f"it {_FORM_OF_SECRETS}.") from error
 
 
 def _invalid(name: str, problem: str) -> SpeechError:

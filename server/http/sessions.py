@@ -16,7 +16,7 @@ from schemas.audio import pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import InputCommand, Playback
 from schemas.principal import Scope
-from schemas.sessions import AudioAccepted, AudioByUrl, Conversation, SessionInfo, SessionSettings
+from schemas.sessions import AudioAccepted, AudioByUrl, Conversation, OpenSession, SessionInfo
 from schemas.validation import decoded_json
 from server.errors import HttpRequest, error_responses
 from server.http.bodies import body_pieces, body_too_large, documented, json_body, media_type
@@ -26,6 +26,7 @@ from server.http.intake import Intake
 from server.http.openapi import JSON, operation, reference
 from server.http.streams import until_disconnected
 from server.settings import Settings
+from server.webhooks import Webhooks
 from session.own_sessions import OwnSessions
 from session.runner import Session
 
@@ -39,7 +40,7 @@ AUDIO_BY_URL_MAX_BYTES: Final = 16_384
 @post(
     "/v1/sessions",
     status_code=201,
-    operation_class=documented(SessionSettings, JSON),
+    operation_class=documented(OpenSession, JSON),
     operation_id="openSession",
     opt=needs(Scope.SESSIONS),
     summary="Open a session",
@@ -47,9 +48,15 @@ AUDIO_BY_URL_MAX_BYTES: Final = 16_384
     tags=["sessions"],
     responses=error_responses(400, 403, 404, 415, 422, 503),
 )
-async def open_session(request: HttpRequest, sessions: NamedDependency[OwnSessions]) -> Response[SessionInfo]:
+async def open_session(
+    request: HttpRequest, sessions: NamedDependency[OwnSessions], webhooks: NamedDependency[Webhooks]
+) -> Response[SessionInfo]:
     """Open a session."""
-    session = await sessions.open(await json_body(request, SessionSettings))
+    asked = await json_body(request, OpenSession)
+    receiver = asked.webhook and await webhooks.admit(asked.webhook, sessions.principal)
+    session = await sessions.open(asked.settings)
+    if asked.webhook is not None and receiver is not None:
+        webhooks.follow(receiver, asked.webhook, session, sessions)
     return Response(session.info, headers={"Location": f"/v1/sessions/{session.session_id}"})
 
 

@@ -22,19 +22,24 @@ from schemas.audio import AudioFormat
 from schemas.errors import ERRORS, ErrorCode
 from server.app import create_app
 from server.settings import ModelSettings, Settings, StoreSettings
+from server.webhooks import Webhooks
 
 BASE_URL = "http://127.0.0.1:8080"
 
 
 @asynccontextmanager
 async def _open_app(
-    settings: Settings | None = None, *, behaviour: FakeBehaviour | None = None, host: EngineHost | None = None
+    settings: Settings | None = None,
+    *,
+    behaviour: FakeBehaviour | None = None,
+    host: EngineHost | None = None,
+    webhooks: Webhooks | None = None,
 ) -> AsyncGenerator[Litestar]:
     host = host or EngineHost(fake_engines(behaviour), HostSettings(grace_s=1.0))
     settings = settings or Settings(models=ModelSettings(warm=False))
     if settings.store == StoreSettings():  # whose file is the user's own
         settings = replace(settings, store=StoreSettings(kind="memory"))
-    app = create_app(settings, host=host)
+    app = create_app(settings, host=host, webhooks=webhooks)
     async with app.lifespan():
         yield app
 

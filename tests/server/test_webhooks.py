@@ -25,7 +25,8 @@ from schemas.sessions import HeardSource, SpeechStatus
 from server import webhooks as webhooks_module
 from server.cli.main import antiphon
 from server.settings import ModelSettings, Settings, WebhookSettings
-from server.webhooks import ATTEMPTS, Webhooks
+from server.webhook_receiver import ATTEMPTS, Undelivered, wait_before_retry
+from server.webhooks import Webhooks
 
 pytestmark = pytest.mark.anyio
 
@@ -200,8 +201,7 @@ async def test_an_endpoint_may_say_when_to_come_again(web_server: Any) -> None:
     webhooks = await posted(web_server, TURN)
     assert len(web_server.hits) == 2
     assert webhooks.delivered == 1
-    again = webhooks_module.Undelivered("status 429", retry_after_s=7.0)
-    assert webhooks_module.wait_before_retry(again) == 7.0
+    assert wait_before_retry(Undelivered("status 429", retry_after_s=7.0)) == 7.0
 
 
 async def test_an_endpoint_that_is_not_public_is_never_reached(canary: Any) -> None:
