@@ -77,13 +77,13 @@ def print_schema(name: str) -> None:
 @click.option(
     "--format",
     "tool_format",
-    type=click.Choice(list(ToolFormat)),
+    type=click.Choice([one.value for one in ToolFormat]),
     required=True,
     help="Whose: see docs/tools.md.",
 )
-def export_tools(tool_format: ToolFormat) -> None:
+def export_tools(tool_format: str) -> None:
     """Print the tools in the format of whoever is to call them."""
-    click.echo(exported(TOOLS, tool_format), nl=False)
+    click.echo(exported(TOOLS, ToolFormat(tool_format)), nl=False)
 
 
 class _Text(click.ParamType[str]):
