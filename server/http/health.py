@@ -12,6 +12,7 @@ from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from schemas.principal import Scope
+from server.errors import error_responses
 from server.http.gate import PUBLIC, needs
 from server.metrics import Metrics
 from server.warmup import Warmup
@@ -75,6 +76,7 @@ def readyz(warmup: NamedDependency[Warmup]) -> Response[Readiness]:
     summary="Prometheus metrics",
     tags=["health"],
     media_type=CONTENT_TYPE_LATEST,
+    responses=error_responses(400),
     sync_to_thread=False,
 )
 def metrics_text(metrics: NamedDependency[Metrics]) -> bytes:
