@@ -162,7 +162,9 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
     timeout_s: Seconds = 10.0
     """Time for one attempt."""
     trusted_hosts: tuple[str, ...] = ()
-    """Hosts, as ``host:port``, that are reached though their address is not a public one."""
+    """Hosts, as ``host:port``, that ``urls`` may name though their address is not a public one."""
+    session_trusted_hosts: tuple[str, ...] = ()
+    """The same, for addresses that callers name: whoever opens a session can post to them."""
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):

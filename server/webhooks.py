@@ -58,11 +58,13 @@ class Webhooks:
         self._settings = settings
         self._events = _checked_events(settings)
         self._transport = PublicTransport(settings.trusted_hosts, resolve)
+        # What the operator trusts in is not for callers to reach.
+        self._way_of_sessions = PublicTransport(settings.session_trusted_hosts, resolve)
         self._tally = Tally()
         self._following = Counter[str]()
         signer = _signer(settings)
         urls = enumerate(_checked_urls(settings), start=1)
-        self._endpoints = [_Endpoint(self._receiver(url, str(number), signer)) for number, url in urls]
+        self._endpoints = [_Endpoint(self._receiver(url, str(number), signer, self._transport)) for number, url in urls]
 
     @property
     def queued(self) -> int:
@@ -92,7 +94,7 @@ class Webhooks:
     @asynccontextmanager
     async def running(self, *, drain_s: float) -> AsyncGenerator[None]:
         """Post what is observed, inside the block; after it for ``drain_s`` at most what waits still."""
-        async with aclosing(self._transport), anyio.create_task_group() as tasks:
+        async with aclosing(self._transport), aclosing(self._way_of_sessions), anyio.create_task_group() as tasks:
             self._tasks = tasks
             for endpoint in self._endpoints:
                 tasks.start_soon(endpoint.run)
@@ -129,10 +131,10 @@ class Webhooks:
             )
         try:
             with anyio.fail_after(self._settings.timeout_s):
-                await self._transport.destination(httpx.URL(webhook.url))
+                await self._way_of_sessions.destination(httpx.URL(webhook.url))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise refused("It is no valid http or https URL, or its host was not found.") from error
-        return self._receiver(webhook.url, "session", signer)
+        return self._receiver(webhook.url, "session", signer, self._way_of_sessions)
 
     def follow(self, receiver: Receiver, webhook: SessionWebhook, session: Session, sessions: OwnSessions) -> None:
         """Post the events of a session to a receiver, from its first to its last. Returns at once."""
@@ -154,13 +156,13 @@ class Webhooks:
             self._following[sessions.principal.tenant] -= 1
             self._following = +self._following
 
-    def _receiver(self, url: str, name: str, signer: Webhook) -> Receiver:
+    def _receiver(self, url: str, name: str, signer: Webhook, transport: PublicTransport) -> Receiver:
         return Receiver(
             url,
             name,
             signer=signer,
             tally=self._tally,
-            transport=self._transport,
+            transport=transport,
             timeout_s=self._settings.timeout_s,
         )
 

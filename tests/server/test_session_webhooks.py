@@ -77,7 +77,7 @@ async def refused(client: httpx.AsyncClient, body: dict[str, Any]) -> tuple[int,
 async def test_a_session_is_posted_to_its_own_address_from_first_to_last_and_no_other_is(
     client: Client, web_server: Any
 ) -> None:
-    async with client(trusted_hosts=(web_server.host,)) as caller:
+    async with client(session_trusted_hosts=(web_server.host,)) as caller:
         session_id = await opened(caller, {"prompt": "my secret", **webhook(f"{web_server.url}/hook?key=k")})
         other = await opened(caller, {})
         events = (await caller.get(f"/v1/sessions/{session_id}")).text
@@ -92,7 +92,7 @@ async def test_a_session_is_posted_to_its_own_address_from_first_to_last_and_no_
 
 
 async def test_who_asks_for_texts_gets_those_of_the_session(client: Client, web_server: Any) -> None:
-    async with client(trusted_hosts=(web_server.host,)) as caller:
+    async with client(session_trusted_hosts=(web_server.host,)) as caller:
         await opened(caller, {"prompt": "my secret", **webhook(web_server.url, include_text=True)})
     assert json.loads(web_server.hits[0].body)["data"]["settings"]["prompt"] == "my secret"
 
@@ -100,8 +100,9 @@ async def test_who_asks_for_texts_gets_those_of_the_session(client: Client, web_
 async def test_the_operators_endpoint_and_a_sessions_own_are_signed_by_their_own_secrets(
     client: Client, web_server: Any
 ) -> None:
-    settings = {"urls": (f"{web_server.url}/all",), "secret": OPERATORS, "trusted_hosts": (web_server.host,)}
-    async with client(**settings) as caller:
+    hosts = (web_server.host,)
+    settings = {"urls": (f"{web_server.url}/all",), "secret": OPERATORS, "trusted_hosts": hosts}
+    async with client(**settings, session_trusted_hosts=hosts) as caller:
         await opened(caller, webhook(f"{web_server.url}/one", events=["session.opened"]))
     by_path: dict[str, list[Any]] = {"/all": [], "/one": []}
     for hit in web_server.hits:
@@ -111,7 +112,7 @@ async def test_the_operators_endpoint_and_a_sessions_own_are_signed_by_their_own
 
 
 async def test_nothing_is_posted_to_addresses_of_callers_unless_it_is_allowed(client: Client, web_server: Any) -> None:
-    async with client(by_session=False, trusted_hosts=(web_server.host,)) as caller:
+    async with client(by_session=False, session_trusted_hosts=(web_server.host,)) as caller:
         assert await refused(caller, webhook(web_server.url)) == (403, "url_refused", "url")
     assert web_server.hits == []
 
@@ -126,6 +127,12 @@ async def test_a_session_with_an_address_that_is_not_public_is_not_opened(
     async with client() as caller:
         assert await refused(caller, webhook(url.format(port=canary.port))) == (403, "url_refused", "url")
         assert "antiphon_sessions_open 0.0" in (await caller.get("/metrics")).text
+    assert canary.hits == []
+
+
+async def test_what_the_operator_trusts_in_is_not_for_callers_to_reach(client: Client, canary: Any) -> None:
+    async with client(trusted_hosts=(canary.host,)) as caller:
+        assert await refused(caller, webhook(canary.url)) == (403, "url_refused", "url")
     assert canary.hits == []
 
 
@@ -166,7 +173,7 @@ async def test_what_is_wrong_with_one_is_told_before_the_session_is_opened(
 async def test_an_address_that_takes_nothing_is_posted_to_no_more(client: Client, web_server: Any) -> None:
     web_server.statuses = itertools.repeat(503)
     with capture_logs() as logs:
-        async with client(trusted_hosts=(web_server.host,)) as caller:
+        async with client(session_trusted_hosts=(web_server.host,)) as caller:
             await opened(caller, webhook(f"{web_server.url}/hook?key=k"))
     assert len(web_server.hits) == ATTEMPTS
     assert {"webhook_dead", "webhook_ended"} <= {entry["event"] for entry in logs}
@@ -176,7 +183,7 @@ async def test_an_address_that_takes_nothing_is_posted_to_no_more(client: Client
 
 async def test_a_tenant_has_so_many_at_a_time(client: Client, web_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks_module, "FOLLOWED_EACH", 1)
-    async with client(trusted_hosts=(web_server.host,)) as caller:
+    async with client(session_trusted_hosts=(web_server.host,)) as caller:
         session_id = await opened(caller, webhook(web_server.url))
         assert await refused(caller, webhook(web_server.url)) == (429, "quota_exceeded", "webhook")
         await caller.delete(f"/v1/sessions/{session_id}")
