@@ -66,6 +66,8 @@ class AsrOptions(Struct, frozen=True, kw_only=True):
     trimmed: bool = False
     """Whether audio that is much shorter than the model's window may be recognised in a shorter one: several times
     faster, not always to the letter the same. For conversations; an engine without a fixed window ignores it."""
+    provisional: bool = False
+    """Whether the text is only for now, as a partial transcript is: it may break off, and speed counts for more."""
     vad_filter: bool = False
     """Whether to drop silence before recognition: for files, not for turns that were cut by VAD already."""
 

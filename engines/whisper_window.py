@@ -4,8 +4,9 @@ The encoder costs what its window is long, so it is shown the audio and some sil
 used for all three: to tell the language, to find the words, to place them in time. Rows of one batch share the length
 of their window and of their prompt (CTranslate2 wants the start of transcript at one index), nothing else.
 
-A trimmed window makes loops likelier, so a row counts only if it passes Whisper's own checks and stays below a bound
-of tokens; the rest is left to the whole window.
+A trimmed window makes loops likelier, and texts that break off (“The pencils” for “The pencils have all been used.”).
+So a row counts only if it passes Whisper's own checks and stays below a bound of tokens, and one that is not for now
+only if it has an end and is no half guess; the rest is left to the whole window.
 """
 
 from __future__ import annotations
@@ -35,12 +36,16 @@ _WINDOW_FRAMES: Final = 3_000
 _FRAMES_PER_S: Final = 100
 _FRAMES_STEP: Final = 200
 _MIN_FRAMES: Final = 1_000
-_PADDING_S: Final = 2.0
-"""Silence the model needs behind the speech: with half a second it loops."""
+_PADDING_S: Final = 3.0
+"""Silence the model needs behind the speech: with half a second it loops, with two it errs more than with three."""
 _MAX_COMPRESSION: Final = 2.4
 """Whisper's own mark of a loop."""
 _MIN_LOGPROB: Final = -1.0
 """Whisper's own mark of a guess."""
+_MIN_FINAL_LOGPROB: Final = -0.8
+"""The same where time may be taken for something better: the whole window."""
+_ENDS: Final = (".", "?", "!", "…", "。", "？", "！", "؟", "।")
+_QUOTES: Final = "\"'”’»）)"
 _MAX_TOKENS_PER_S: Final = 8
 _SPARE_TOKENS: Final = 16
 """More than the fastest speaker needs; a loop runs into it."""
@@ -173,6 +178,8 @@ class WindowDecoder:
             and logprob >= _MIN_LOGPROB
             and duration_s - read_s <= _UNREAD_S
         )
+        if not job.options.provisional:
+            is_sound = is_sound and logprob >= _MIN_FINAL_LOGPROB and _has_end(tokens, text, tokenizer)
         if not is_sound:
             return None
         if job.options.word_times and pieces:
@@ -231,6 +238,11 @@ def _pieces(tokens: list[int], tokenizer: Tokenizer, duration_s: float) -> tuple
         pieces.append(_piece(words, begin_s, max(begin_s, duration_s)))
     ends_open = len(tokens) > 1 and all(token >= tokenizer.timestamp_begin for token in tokens[-2:])
     return [piece for piece in pieces if tokenizer.decode(piece["tokens"]).strip()], last_s if ends_open else duration_s
+
+
+def _has_end(tokens: list[int], text: str, tokenizer: Tokenizer) -> bool:
+    """Whether the model has closed its last segment, or its last sentence."""
+    return (not tokens or tokens[-1] >= tokenizer.timestamp_begin) or text.rstrip(_QUOTES).endswith(_ENDS)
 
 
 def _piece(words: list[int], start_s: float, end_s: float) -> dict[str, Any]:

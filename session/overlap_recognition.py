@@ -76,6 +76,7 @@ class OverlapRecognizer:
                         beam_size=1,
                         word_times=True,  # with them come the words' probabilities
                         trimmed=True,
+                        provisional=True,  # a turn that it becomes is recognised again
                     ),
                     model=self._settings.asr_model,
                     priority=Priority.FINAL,

@@ -149,7 +149,7 @@ class TurnRecognizer:
                 prompt = " ".join(filter(None, (options.prompt, agreement.prompt)))
                 transcript = await self._host.transcribe(
                     samples,
-                    replace(options, prompt=prompt or None, beam_size=1),
+                    replace(options, prompt=prompt or None, beam_size=1, provisional=True),
                     model=self._settings.asr_model,
                     priority=Priority.PARTIAL,
                     owner=self._owner,
