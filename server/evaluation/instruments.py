@@ -87,9 +87,9 @@ class HostEars:
                 at = slice(frame * VAD_FRAME_SAMPLES, (frame + 1) * VAD_FRAME_SAMPLES)
                 live = [number for number in group if frame < len(found[number])]
                 scores, after = await self._host.score_vad(
-                    np.stack([tracks[number][at] for number in live]), [states[number] for number in live]
+                    np.stack([tracks[number][None, at] for number in live]), [states[number] for number in live]
                 )
-                for number, score, state in zip(live, scores, after, strict=True):
+                for number, score, state in zip(live, scores[:, 0], after, strict=True):
                     found[number][frame], states[number] = score, state
         return found
 

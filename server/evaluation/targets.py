@@ -87,7 +87,7 @@ async def _antiphon(
     identity = f"antiphon code={code} engine={engine}{run} {sorted(hashes.items())}"
     return Target(
         name=wish.target,
-        models={kind.value: _with_hash(name, hashes.get(name, "")) for kind, name in names.items()},
+        models={kind.value: with_hash(name, hashes.get(name, "")) for kind, name in names.items()},
         transcribes=AntiphonTranscriber(http, identity, beam=beam, model=place.model),
         speaks=AntiphonSynthesizer(http, identity),
         antiphon=http,
@@ -103,12 +103,13 @@ def _bare(wish: Wish, place: Address, settings: Settings, run: str, beam: int) -
     )
     return Target(
         name=wish.target,
-        models={entry.kind.value: _with_hash(entry.name, entry.fingerprint)},
+        models={entry.kind.value: with_hash(entry.name, entry.fingerprint)},
         transcribes=engine,
     )
 
 
-def _with_hash(name: str, fingerprint: str) -> str:
+def with_hash(name: str, fingerprint: str) -> str:
+    """A model as reports name it: with the beginning of its hash, where that is known."""
     return f"{name} {fingerprint[:12]}".strip()
 
 

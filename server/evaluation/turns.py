@@ -24,7 +24,7 @@ from server import speech_engines
 from server.evaluation.area import Findings, Track, Wish
 from server.evaluation.instruments import HostEars, HostVoices
 from server.evaluation.policy import our_policy
-from server.evaluation.targets import opened
+from server.evaluation.targets import opened, with_hash
 from server.settings import Settings
 
 USER_MODEL: Final = "kokoro-82m-v1.0-int8"
@@ -91,12 +91,16 @@ async def _at_home(
         chosen = chosen[:_QUICK_CONVERSATIONS] if wish.quick else chosen
         with track("Speaking the users' conversations", len(chosen)) as advance:
             scenarios = await prepare(chosen, renderer, recordings, lambda: advance(1))
+        hashes = {model.name: model.fingerprint for model in host.models()}
     ours = our_policy()
     sections = [pauses_section("pauses", "Pauses of the corpus", corpus, ours, ())]
     if real:
         note = "Pauses within recordings of people, who read aloud for the most part; the end is where the file is."
         sections.append(pauses_section("recordings", "Pauses of real recordings", real, ours, (note,)))
-    return sections, scenarios, {**ears.models, "users": USER_MODEL}
+    named = {
+        kind: with_hash(name, hashes.get(name, "")) for kind, name in (*ears.models.items(), ("users", USER_MODEL))
+    }
+    return sections, scenarios, named
 
 
 def _simulated(wish: TurnsWish, track: Track) -> Section:
