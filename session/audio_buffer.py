@@ -27,8 +27,15 @@ class AudioBuffer:
         """Place after the newest sample."""
         return self._end
 
-    def append(self, block: Samples) -> None:
-        """Add ``float32, (n,)`` at the end."""
+    def append(self, block: Samples, *, before: Samples | None = None) -> None:
+        """Add ``float32, (n,)`` at the end.
+
+        Args:
+            block: New audio.
+            before: What the newest audio so far is replaced with, as long as that is.
+        """
+        if before is not None and self._blocks:
+            self._blocks[-1] = before
         self._blocks.append(block)
         self._end += len(block)
 

@@ -10,6 +10,9 @@ weighted recursive least-squares one in each frequency, over as many frames as a
 Soo and Pang 1990); frames that it does not predict, because the user speaks, teach it little. Only its prediction from
 before a frame counts, so that it cannot explain by chance.
 
+What is recognised is heard without the echo: in each frequency the sound is turned down by what is predicted of it, as
+much as the user's voice does not stand above it (spectral subtraction: Boll 1979).
+
 Sans-I/O. All audio is ``float32``, 16 kHz. Time is that of the microphone: the loudspeaker plays as many samples as the
 microphone hears.
 """
@@ -44,6 +47,10 @@ _GUARD_SAMPLES: Final = 16
 """How much earlier than the peak the path may begin."""
 _FAINT: Final = 1e-7
 """Mean square of what is silence: -70 dBFS."""
+_OVER: Final = 2.0
+"""By how much more than is predicted the sound is turned down: the path is never known exactly."""
+_FLOOR: Final = 0.05
+"""Nothing is turned down further: -26 dB."""
 
 Spectra = NDArray[np.complex64]
 
@@ -64,6 +71,9 @@ class EchoDetector:
         self._delay_samples: int | None = None
         self._explained = 0.0
         """Of the frame before."""
+        self._without_echo: Samples | None = None
+        self._rest: Samples | None = None
+        """Second half of the last window, without the echo: the next one adds its first half."""
         self._window = np.hanning(_WINDOW + 1)[:-1].astype(np.float32)
         self._reset_path()
 
@@ -108,7 +118,9 @@ class EchoDetector:
     def explained(self, frame: Samples) -> float:
         """The share of a frame's energy, ``float32, (512,)``, that is the agent's own voice: 0…1."""
         self._advance()
+        self._without_echo = None
         if self._quiet_samples >= _HISTORY:
+            self._rest = None
             return 0.0
         self._heard = np.concatenate((self._heard[VAD_FRAME_SAMPLES:], frame))
         self._frames += 1
@@ -116,9 +128,16 @@ class EchoDetector:
             self._search()
         if self._delay_samples is None:
             return 0.0
-        before, self._explained = self._explained, self._predict(self._delay_samples)
+        before = self._explained
+        self._explained, predicted = self._predict(self._delay_samples)
+        self._suppress(predicted)
         # At the onset of a sound the path rings less than it will: one frame that is not explained proves little.
         return max(before, self._explained)
+
+    @property
+    def without_echo(self) -> Samples | None:
+        """The frame *before* the last one, ``float32, (512,)``, less the agent's voice; ``None`` if it has no echo."""
+        return self._without_echo
 
     def _advance(self) -> None:
         """The loudspeaker plays one frame more."""
@@ -169,8 +188,12 @@ class EchoDetector:
         for back in range(frames - 2, 0, -1):
             self._predict(delay_samples, back)
 
-    def _predict(self, delay_samples: int, back: int = 0) -> float:
-        """Predict the microphone from the loudspeaker, so many frames ago, and learn from what it was."""
+    def _predict(self, delay_samples: int, back: int = 0) -> tuple[float, Spectra]:
+        """Predict the microphone from the loudspeaker, so many frames ago, and learn from what it was.
+
+        Returns:
+            The share of the energy that was predicted, and the prediction.
+        """
         heard = self._spectrum(self._heard, back * VAD_FRAME_SAMPLES)
         behind = back * VAD_FRAME_SAMPLES + max(0, delay_samples - _GUARD_SAMPLES)
         played = np.stack(
@@ -183,10 +206,29 @@ class EchoDetector:
         if heard_energy > _FAINT * _WINDOW and predicted_energy > 0:
             # The client may play more quietly than it did: the path's shape counts, not its gain.
             gain = float(np.sum((heard * np.conj(predicted)).real)) / predicted_energy
-            residual = heard - min(max(gain, 0.0), 2.0) * predicted
+            predicted = np.complex64(min(max(gain, 0.0), 2.0)) * predicted
+            residual = heard - predicted
             explained = 1.0 - min(1.0, float(np.sum(np.abs(residual) ** 2)) / heard_energy)
         self._learn(heard, played, (1.0 - explained) * heard_energy)
-        return explained
+        return explained, predicted
+
+    def _suppress(self, predicted: Spectra) -> None:
+        """Turn the last window down by what was predicted of it; halves of two windows are a frame."""
+        heard = np.fft.rfft(self._heard[-_WINDOW:] * self._window)
+        louder = np.abs(predicted) ** 2 / np.maximum(np.abs(heard[_BAND]) ** 2, 1e-12)
+        kept = np.clip(1.0 - _OVER * louder, _FLOOR, 1.0)
+        # Above and below, where nothing is predicted, the echo is as loud as beside it.
+        gains = np.concatenate(
+            (
+                np.full(_BAND.start, kept[: _BAND.start].mean()),
+                kept,
+                np.full(len(heard) - _BAND.stop, kept[len(kept) // 2 :].mean()),
+            )
+        )
+        window = np.fft.irfft(gains * heard, _WINDOW).astype(np.float32)
+        if self._rest is not None:
+            self._without_echo = self._rest + window[:VAD_FRAME_SAMPLES]
+        self._rest = window[VAD_FRAME_SAMPLES:]
 
     def _learn(self, heard: Spectra, played: Spectra, residual_energy: float) -> None:
         played_energy = float(np.mean(np.abs(played) ** 2))

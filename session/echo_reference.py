@@ -55,6 +55,11 @@ class EchoReference:
         explained = self._detector.explained(frame)
         return explained if self._detector.is_known else None
 
+    @property
+    def without_echo(self) -> Samples | None:
+        """The frame before the last one, less the agent's voice; ``None`` if there is none of it in that."""
+        return self._detector.without_echo
+
     def is_own(self, heard: str, said: str) -> bool:
         """Whether words heard over the agent may be its own, given what it said lately."""
         if not self._is_on or (self._detector.is_known and not self._detector.has_echo):

@@ -428,8 +428,10 @@ class Session:
             self._closing.set()
 
     def _hear(self, frame: Samples, probability: float) -> None:
-        self._audio.append(np.zeros_like(frame) if self._state.is_muted else frame)
-        self._dispatch(VadFrame(probability, self._echo.explained(frame)))
+        heard = np.zeros_like(frame) if self._state.is_muted else frame
+        explained = self._echo.explained(heard)
+        self._audio.append(heard, before=self._echo.without_echo)
+        self._dispatch(VadFrame(probability, explained))
         self._trim_audio()
 
     def _waits_for_models(self) -> bool:
@@ -476,10 +478,8 @@ class Session:
 
     def _perform(self, action: TurnAction) -> None:
         if isinstance(action, SetTimer):
-            after_s = action.after_ms / 1000
-            if action.timer is Timer.COMMIT:
-                after_s = max(after_s, self._counts.usual_final_s)
-            self._timers.set(self._tasks, action.timer, after_s, action.generation)
+            usual_s = self._counts.usual_final_s if action.timer is Timer.COMMIT else 0.0
+            self._timers.set(self._tasks, action.timer, max(action.after_ms / 1000, usual_s), action.generation)
         elif isinstance(action, UserAction):
             self._user_turns.perform(self._tasks, action)
         else:

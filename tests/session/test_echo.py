@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engines.silero import SileroVad
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.sessions import TurnSettings
+from session.audio_buffer import AudioBuffer
 from session.echo import EchoDetector
 from session.turn import step
 from session.turn_actions import CancelSpeech, PauseItem, TurnAction
@@ -102,6 +103,43 @@ def test_echo_is_explained_and_the_user_over_it_is_not(
     is_users = _energy(_frames(alone)) > 0.6 * _energy(frames)
     assert np.sum(is_users) > 10
     assert np.mean(explained[is_users] < 0.5) >= 0.6
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_is_recognised_has_less_echo_and_the_user_still(agent: Samples, user: Samples, path: str) -> None:
+    echo = _played(agent, path, delay_ms=250, gain_db=-6)
+    spoken = np.zeros_like(echo)
+    first = samples_of_ms(USER_FROM_MS)
+    spoken[first : first + len(user)] = user
+    both = echo + spoken
+    cleaned = _without_echo(agent, both)
+    settled = samples_of_ms(SETTLED_MS + 250)
+    before_user = slice(settled, first)
+    assert np.mean(cleaned[before_user] ** 2) < 0.1 * np.mean(both[before_user] ** 2)
+    over = slice(first, first + len(user))
+    assert _likeness_db(cleaned[over], spoken[over]) > _likeness_db(both[over], spoken[over]) + 3
+
+
+def test_audio_without_an_echo_is_recognised_as_it_came(agent: Samples, user: Samples) -> None:
+    microphone = np.concatenate((np.zeros(2 * SESSION_RATE_HZ, np.float32), user))
+    assert np.array_equal(_without_echo(agent, microphone), microphone[: len(_frames(microphone)) * VAD_FRAME_SAMPLES])
+
+
+def _without_echo(agent: Samples, microphone: Samples) -> Samples:
+    """What would be recognised of it."""
+    detector = EchoDetector()
+    detector.sent(agent)
+    audio = AudioBuffer()
+    for frame in _frames(microphone):
+        detector.explained(frame)
+        audio.append(frame, before=detector.without_echo)
+    return audio.read(0, audio.end)
+
+
+def _likeness_db(heard: Samples, meant: Samples) -> float:
+    """How much of what was heard is what was meant, whatever its loudness (SI-SDR)."""
+    wanted = np.dot(heard, meant) / np.dot(meant, meant) * meant
+    return float(10 * np.log10(np.sum(wanted**2) / np.sum((heard - wanted) ** 2)))
 
 
 def test_without_an_echo_nothing_is_explained_and_after_a_while_it_is_known(agent: Samples, user: Samples) -> None:
