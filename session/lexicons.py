@@ -22,6 +22,7 @@ MIN_DIGITS: Final = 3
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*['’]?")
 _TIME: Final = re.compile(r"\b\d{1,2}[:.h]\d{2}\b")
 _YEAR: Final = re.compile(r"(?:1[0-9]|20)\d\d")
+_CODE: Final = re.compile(r"[a-z]{1,3}\d{2,}[a-z\d]*")
 _TRAILS_OFF: Final = re.compile(r"(?:\.\.\.|[…,;:–—-])[\s\"'”»]*$")
 _ASKS: Final = re.compile(r"[?!？！][\s\"'”»]*$")
 _QUESTION: Final = re.compile(r"[?？][\s\"'”»]*$")
@@ -134,9 +135,10 @@ def is_digits_or_spelling(text: str, language: str | None) -> bool:
     digits = _lexicon(language).digits
     spelled, tokens, last = 0, 0, ""
     for word in reversed(_words(_TIME.sub(" : ", text))):
-        if not (word in digits or word.isdecimal() or (len(word) == 1 and word.isalpha())):
+        is_written_together = word.isdecimal() or _CODE.fullmatch(word) is not None
+        if not (is_written_together or word in digits or (len(word) == 1 and word.isalpha())):
             break
-        spelled += len(word) if word.isdecimal() else 1
+        spelled += len(word) if is_written_together else 1
         tokens, last = tokens + 1, word
     return spelled >= MIN_DIGITS and not (tokens == 1 and _YEAR.fullmatch(last))
 

@@ -4,7 +4,7 @@ Nobody can tell at once, so the agent gives way by degrees: it is ducked at the 
 stopped when it is an interruption. If it is none, the agent goes on, and nothing that it said is lost. Being quiet
 already, it can wait for the words:
 
-- "stop", "wait", "no": an interruption at once, however short;
+- "stop", "wait", "no", "what?": an interruption at once, however short;
 - words with content, clearly heard: an interruption;
 - listening aloud ("mhm", "yeah, right"), no words, or words so unclear that they are a guess: none, once it is over;
 - a voice that lasts for ``yield_ms`` without turning out to be one of these: an interruption.
@@ -39,7 +39,7 @@ from session.turn_state import AgentState, Overlap, Step, TurnState, UserState, 
 
 CLEAR: Final = 0.75
 """Mean probability of the words from which they count as heard. Of 65 backchannels rendered by five voices one passes,
-of 75 interruptions all that are no stop-word, "why?" aside; at 0.5, fourteen backchannels do."""
+of 75 interruptions all that are no stop-word; at 0.5, fourteen backchannels do."""
 UNHEARD_VOICED_MS: Final = 600
 """Voice that interrupts if nobody could say what it said."""
 FIRST_WORDS_MS: Final = 224
