@@ -1,5 +1,6 @@
-"""Fits the weights of the fused end-of-turn probability (session/end_of_turn.py) to the calibration split.
+"""Fits the fused end-of-turn probability (session/end_of_turn.py) to the calibration split of the dialogue simulator.
 
+That is its weights, and then the silences that end a turn by it.
 Writes session/end_of_turn_weights.json, and docs/end-of-turn-fit.md with how well the fit does on the test split, whose
 voices and texts it has not seen.
 
@@ -20,6 +21,7 @@ from typing import Any, Final, cast
 import anyio
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy import optimize
@@ -37,7 +39,9 @@ from server.evaluation.policy import features_of, our_policy
 from server.evaluation.turns import USER_MODEL
 from server.settings import Settings
 from server.speech_engines import engine_host
-from session.end_of_turn import EndOfTurnFeatures, EndOfTurnWeights, probability
+from session.deadline import COMPLETE_MS, PAUSE_MIN_MS, SPELLING_CEILING_MS, SPELLING_FLOOR_MS, Deadlines
+from session.end_of_turn import EndOfTurnFeatures, EndOfTurnWeights, pause_probability, probability
+from session.lexicons import text_cues
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WEIGHTS: Final = ROOT / "session" / "end_of_turn_weights.json"
@@ -58,6 +62,19 @@ SIGNS: Final = {
 }
 """What each feature speaks for; a weight against it would have been learnt from chance."""
 
+QUICK_MS: Final = 475
+QUICK_SHARE: Final = 0.57
+"""More than half of the calibration turns are to end within that: half of other turns then do, too, and some of the
+500 ms that are the aim are spent on the way."""
+SLOW_MS: Final = 1_500
+"""95 of 100 are: who has to wait longer says something again."""
+PAUSE_S: Final = 0.3
+"""Silence after which a pause is told from an end."""
+LEVELS: Final = tuple(round(0.02 * step, 2) for step in range(5, 46))
+SILENCES_MS: Final = (300, 350, 400, 450, 500, 600, 700, 800, 1_000, 1_200, 1_400, 1_700, 2_000, 2_500)
+TRIES: Final = 20_000
+"""Deadlines that are tried, drawn from these."""
+
 Matrix = NDArray[np.float64]
 
 
@@ -77,9 +94,9 @@ def points_of(corpus: Sequence[ClipPauses]) -> Points:
     is_end: list[float] = []
     for clip in corpus:
         for pause in (*clip.holds, *clip.ends[:1]):
-            for one in pause.scores:
-                if one.silence_ms <= MAX_SILENCE_MS:
-                    rows.append([getattr(features_of(pause, one), name) for name in NAMES])
+            for silence_ms, features in features_of(pause, least_score=True):
+                if silence_ms <= MAX_SILENCE_MS:
+                    rows.append([getattr(features, name) for name in NAMES])
                     is_end.append(float(pause.is_end))
     return Points(np.array(rows), np.array(is_end))
 
@@ -100,6 +117,73 @@ def fit(points: Points) -> Matrix:
     if not found.success:
         raise RuntimeError(f"the fit did not converge: {found.message}")
     return np.asarray(found.x)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Pauses, with the probabilities that they are ends."""
+
+    silence_ms: Matrix
+    """``(n, s)``: after how much silence there is a score; infinite where a pause has fewer."""
+    likely: Matrix
+    """``(n, s)``."""
+    duration_ms: Matrix
+    lag_ms: Matrix
+    is_end: NDArray[np.bool_]
+    is_complete: NDArray[np.bool_]
+    is_spelled: NDArray[np.bool_]
+
+
+def scored(corpus: Sequence[ClipPauses], weights: EndOfTurnWeights) -> Scored:
+    """All pauses that have a score: a shorter one is no policy's concern."""
+    pauses = [pause for clip in corpus for pause in (*clip.holds, *clip.ends[:1]) if pause.scores]
+    most = max(len(pause.scores) for pause in pauses)
+    silence_ms, likely = np.full((len(pauses), most), np.inf), np.zeros((len(pauses), most))
+    for row, pause in enumerate(pauses):
+        for column, (at_ms, features) in enumerate(features_of(pause, least_score=weights.least_score)):
+            silence_ms[row, column], likely[row, column] = at_ms, pause_probability(features, weights)
+    cues = [text_cues(pause.text, pause.language) for pause in pauses]
+    return Scored(
+        silence_ms,
+        likely,
+        np.array([pause.silence_ms for pause in pauses]),
+        np.array([pause.lag_ms for pause in pauses]),
+        np.array([pause.is_end for pause in pauses]),
+        np.array([cue.complete for cue in cues]),
+        np.array([cue.spelled for cue in cues]),
+    )
+
+
+def waits_ms(pauses: Scored, deadlines: Deadlines) -> Matrix:
+    """Silence that ends each pause with the balanced profile, as :func:`session.deadline.deadline_ms` has it."""
+    wait_ms = np.full(pauses.likely.shape, float(deadlines[-1][1]))
+    for least, ms in reversed(deadlines):
+        wait_ms[pauses.likely >= least] = ms
+    patient_ms = np.clip(1.6 * wait_ms, SPELLING_FLOOR_MS, SPELLING_CEILING_MS)
+    wait_ms = np.where(pauses.is_complete[:, None], np.minimum(wait_ms, COMPLETE_MS), np.maximum(wait_ms, PAUSE_MIN_MS))
+    wait_ms = np.maximum(np.where(pauses.is_spelled[:, None], patient_ms, wait_ms), pauses.silence_ms)
+    following_ms = np.column_stack((pauses.silence_ms[:, 1:], np.full(len(wait_ms), np.inf)))
+    return wait_ms[np.arange(len(wait_ms)), (wait_ms < following_ms).argmax(axis=1)]
+
+
+def choose_deadlines(pauses: Scored, holds: int) -> Deadlines:
+    """Those with the fewest cutoffs of all that are quick enough; of as many cutoffs, the quicker."""
+    rng = np.random.default_rng(1)
+    best: tuple[float, float, Deadlines] | None = None
+    for _ in range(TRIES):
+        levels = np.sort(rng.choice(LEVELS, 2, replace=False))[::-1]
+        silences = np.sort(rng.choice(SILENCES_MS, 3, replace=False))
+        tried = tuple((float(level), int(ms)) for level, ms in zip((*levels, 0.0), silences, strict=True))
+        wait_ms = waits_ms(pauses, tried)
+        latency_ms = np.maximum(0.0, pauses.lag_ms + wait_ms)[pauses.is_end]
+        if np.quantile(latency_ms, QUICK_SHARE) > QUICK_MS or np.quantile(latency_ms, 0.95) > SLOW_MS:
+            continue
+        cut = float(np.sum((wait_ms < pauses.duration_ms) & ~pauses.is_end)) / holds
+        if best is None or (cut, float(latency_ms.mean())) < best[:2]:
+            best = (cut, float(latency_ms.mean()), tried)
+    if best is None:
+        raise RuntimeError(f"no deadlines end {QUICK_SHARE:.0%} of the turns within {QUICK_MS} ms")
+    return best[2]
 
 
 def log_loss(points: Points, weights: EndOfTurnWeights) -> float:
@@ -158,7 +242,8 @@ def report(version: str, weights: EndOfTurnWeights, corpora: dict[Split, list[Cl
         beside = "; ".join(f"{name}: {figure(value, row.unit)}" for name, value in row.beside.items())
         lines.append(f"| {row.title} | {figure(row.estimate, row.unit)} | {beside} |")
     values = ", ".join(f"{name} {getattr(weights, name):.2f}" for name in ("bias", *NAMES))
-    return "\n".join([*lines, "", f"Weights: {values}.", ""])
+    silences = "; ".join(f"{ms} ms from {least:g}" for least, ms in weights.deadlines)
+    return "\n".join([*lines, "", f"Weights: {values}.", "", f"Silence that ends a turn: {silences}.", ""])
 
 
 def main() -> None:
@@ -173,9 +258,11 @@ def main() -> None:
     corpora = {split: anyio.run(observed, split, recordings, arguments.limit) for split in Split}
     found = fit(points_of(corpora[Split.CALIBRATION]))
     values = {name: round(float(value), 4) for name, value in zip((*NAMES, "bias"), found, strict=True)}
-    weights = msgspec.convert(
-        {"version": arguments.version, "report": REPORT.relative_to(ROOT).as_posix(), **values}, EndOfTurnWeights
-    )
+    made = {"version": arguments.version, "report": REPORT.relative_to(ROOT).as_posix()}
+    weights = msgspec.convert({**made, **values, "least_score": True, "pause_s": PAUSE_S}, EndOfTurnWeights)
+    calibration = corpora[Split.CALIBRATION]
+    holds = sum(len(clip.holds) for clip in calibration)
+    weights = replace(weights, deadlines=choose_deadlines(scored(calibration, weights), holds))
     text = report(arguments.version, weights, corpora)
     print(text)
     if not arguments.dry_run:

@@ -10,11 +10,11 @@ from typing import Final
 from schemas.sessions import TurnProfile, TurnSettings
 from session.lexicons import TextCues
 
-DEADLINES_MS: Final = ((0.80, 300), (0.50, 600), (0.30, 1_100))
-"""From this probability of an end, so much silence. People answer each other after 200 ms (Stivers et al. 2009), and
-pause within a turn for a second and more."""
-LAST_DEADLINE_MS: Final = 2_500
-"""Of what is less likely still."""
+Deadlines = tuple[tuple[float, int], ...]
+"""From this probability of an end, so much silence in milliseconds; the likeliest first, the last one from 0. They go
+with the weights that make the probability, and are kept with them: :mod:`session.end_of_turn`."""
+BY_HAND: Final[Deadlines] = ((0.80, 300), (0.50, 600), (0.30, 1_100), (0.0, 2_500))
+"""People answer each other after 200 ms (Stivers et al. 2009), and pause within a turn for a second and more."""
 COMPLETE_MS: Final = 600
 """A greeting, a yes or a no ends by then: turn detectors score some of them low however long silence lasts."""
 UNHEARD_MS: Final = 600
@@ -36,7 +36,9 @@ _PACE: Final = {
 }
 
 
-def deadline_ms(probability: float, cues: TextCues | None, pause_ms: float, settings: TurnSettings) -> int:
+def deadline_ms(
+    probability: float, cues: TextCues | None, pause_ms: float, settings: TurnSettings, deadlines: Deadlines
+) -> int:
     """Silence that ends a turn.
 
     Args:
@@ -44,10 +46,11 @@ def deadline_ms(probability: float, cues: TextCues | None, pause_ms: float, sett
         cues: Of the text; ``None`` if it is not known.
         pause_ms: What the user's pauses have taught (:func:`learned_pause_ms`).
         settings: The profile; ``silence_duration_ms`` decides alone.
+        deadlines: Those that go with the probability.
     """
     if settings.silence_duration_ms is not None:
         return settings.silence_duration_ms
-    silence_ms = next((ms for least, ms in DEADLINES_MS if probability >= least), LAST_DEADLINE_MS)
+    silence_ms = next(ms for least, ms in deadlines if probability >= least)
     if settings.profile is TurnProfile.DICTATION or (cues is not None and cues.spelled):
         patient_ms = round(_PACE[TurnProfile.DICTATION] * silence_ms)
         return min(max(patient_ms, SPELLING_FLOOR_MS), SPELLING_CEILING_MS)
@@ -56,9 +59,9 @@ def deadline_ms(probability: float, cues: TextCues | None, pause_ms: float, sett
     return round(_PACE[settings.profile] * max(silence_ms, pause_ms))
 
 
-def floor_ms(settings: TurnSettings) -> int:
+def floor_ms(settings: TurnSettings, deadlines: Deadlines) -> int:
     """No turn ends by silence before."""
-    return deadline_ms(1.0, None, PAUSE_MIN_MS, settings)
+    return deadline_ms(1.0, None, PAUSE_MIN_MS, settings, deadlines)
 
 
 def learned_pause_ms(known_ms: float, pause_ms: float) -> float:

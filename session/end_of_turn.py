@@ -11,7 +11,9 @@ from importlib import resources
 from typing import Final
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
+from session.deadline import BY_HAND, Deadlines
 from session.lexicons import TextCues
 
 MAX_LOGIT: Final = 5.0
@@ -43,7 +45,7 @@ class EndOfTurnFeatures(Struct, frozen=True):
 
 
 class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One fit of the model."""
+    """One fit of the model, and what is made of it. Logs of versions that had less of it replay with the defaults."""
 
     version: str
     report: str
@@ -56,6 +58,12 @@ class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     stability: float
     question: float
     length: float
+    least_score: bool = False
+    """Whether the least of the turn detector's answers about a pause counts, not the newest."""
+    deadlines: Deadlines = BY_HAND
+    pause_s: float | None = None
+    """Deadlines go by the probability after so much silence, since silence is what they count themselves: else what is
+    not likely over becomes so by being waited for. ``None`` takes the silence there is."""
 
 
 WEIGHTS: Final = json.decode(
@@ -100,6 +108,13 @@ def probability(features: EndOfTurnFeatures, weights: EndOfTurnWeights) -> float
         + weights.length * features.length
     )
     return 1 / (1 + math.exp(-score))
+
+
+def pause_probability(features: EndOfTurnFeatures, weights: EndOfTurnWeights) -> float:
+    """That the user is done, as deadlines have it."""
+    if weights.pause_s is None:
+        return probability(features, weights)
+    return probability(replace(features, silence_s=weights.pause_s), weights)
 
 
 def _logit(value: float) -> float:

@@ -15,7 +15,7 @@ from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnSettings
 from session.agent_side import stop_item
 from session.deadline import UNHEARD_MS, deadline_ms
-from session.end_of_turn import end_of_turn_features, probability
+from session.end_of_turn import end_of_turn_features, pause_probability, probability
 from session.turn_actions import (
     AmendTurn,
     CancelSpeculation,
@@ -88,7 +88,10 @@ def scored(state: TurnState, event: EndOfTurnScore, settings: TurnSettings) -> S
     """The turn detector has answered."""
     if state.user is not UserState.PAUSED or event.generation != state.generation:
         return state, ()
-    return weigh(replace(state, score=event.probability, is_scored=True), settings)
+    score = event.probability
+    if state.weights.least_score and state.score is not None and score is not None:
+        score = min(state.score, score)
+    return weigh(replace(state, score=score, is_scored=True), settings)
 
 
 def weigh(state: TurnState, settings: TurnSettings) -> Step:
@@ -101,7 +104,8 @@ def weigh(state: TurnState, settings: TurnSettings) -> Step:
     silence_ms = ms_of_samples(state.now_samples - state.last_voiced_samples)
     features = end_of_turn_features(state.score, cues, silence_ms, 0.0 if heard is None else heard.stability)
     likely = probability(features, state.weights)
-    wait_ms = deadline_ms(likely, cues, state.pause_ms, settings)
+    in_pause = pause_probability(features, state.weights)
+    wait_ms = deadline_ms(in_pause, cues, state.pause_ms, settings, state.weights.deadlines)
     if not state.is_scored and settings.silence_duration_ms is None:
         wait_ms = max(wait_ms, UNHEARD_MS)
     return _speculate(replace(state, probability=likely, deadline_ms=wait_ms), likely, settings)

@@ -114,7 +114,7 @@ class TurnState(Struct, frozen=True, forbid_unknown_fields=True):
     heard: HeardText | None = None
     """The newest text of the turn."""
     score: float | None = None
-    """The turn detector's newest answer about this pause."""
+    """The turn detector's answer about this pause: the newest, or the least."""
     is_scored: bool = False
     """Whether it has answered."""
     probability: float | None = None

@@ -11,7 +11,7 @@ from typing import Final
 
 from evals.turns.endpoint_figures import Ours
 from evals.turns.endpointing import Fire
-from evals.turns.pauses import Pause, Score
+from evals.turns.pauses import Pause
 from schemas.sessions import TurnProfile, TurnSettings
 from session.deadline import PAUSE_MIN_MS, UNHEARD_MS, deadline_ms
 from session.end_of_turn import (
@@ -19,6 +19,7 @@ from session.end_of_turn import (
     EndOfTurnFeatures,
     EndOfTurnWeights,
     end_of_turn_features,
+    pause_probability,
     probability,
 )
 from session.hypothesis import word_key
@@ -27,10 +28,16 @@ from session.lexicons import text_cues
 _PROFILES: Final = (TurnProfile.BALANCED, TurnProfile.FAST, TurnProfile.PATIENT)
 
 
-def features_of(pause: Pause, score: Score) -> EndOfTurnFeatures:
-    """What is known of a pause when the turn detector has just answered."""
-    cues = text_cues(pause.text, pause.language)
-    return end_of_turn_features(score.probability, cues, score.silence_ms, stability(pause))
+def features_of(pause: Pause, *, least_score: bool) -> list[tuple[int, EndOfTurnFeatures]]:
+    """What is known of a pause when the turn detector has just answered, and after how many milliseconds it has."""
+    cues, kept = text_cues(pause.text, pause.language), stability(pause)
+    found: list[tuple[int, EndOfTurnFeatures]] = []
+    least = 1.0
+    for score in pause.scores:
+        least = min(least, score.probability)
+        heard = least if least_score else score.probability
+        found.append((score.silence_ms, end_of_turn_features(heard, cues, score.silence_ms, kept)))
+    return found
 
 
 def stability(pause: Pause) -> float:
@@ -43,7 +50,8 @@ def our_policy(weights: EndOfTurnWeights = WEIGHTS) -> Ours:
     """The policies of this version's sessions, with these weights."""
 
     def scores(pause: Pause) -> Sequence[tuple[int, float]]:
-        return [(one.silence_ms, probability(features_of(pause, one), weights)) for one in pause.scores]
+        known = features_of(pause, least_score=weights.least_score)
+        return [(silence_ms, probability(features, weights)) for silence_ms, features in known]
 
     return Ours(scores, {profile.value: _fire(profile, weights) for profile in _PROFILES})
 
@@ -54,9 +62,10 @@ def _fire(profile: TurnProfile, weights: EndOfTurnWeights) -> Fire:
     def fire(pause: Pause) -> float:
         cues = text_cues(pause.text, pause.language)
         wait_ms = float(UNHEARD_MS)
-        for number, one in enumerate(pause.scores, start=1):
-            likely = probability(features_of(pause, one), weights)
-            wait_ms = max(deadline_ms(likely, cues, PAUSE_MIN_MS, settings), one.silence_ms)
+        known = features_of(pause, least_score=weights.least_score)
+        for number, (silence_ms, features) in enumerate(known, start=1):
+            likely = pause_probability(features, weights)
+            wait_ms = max(deadline_ms(likely, cues, PAUSE_MIN_MS, settings, weights.deadlines), silence_ms)
             if number < len(pause.scores) and wait_ms < pause.scores[number].silence_ms:
                 break
         return wait_ms

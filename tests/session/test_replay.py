@@ -31,6 +31,7 @@ from session.decision_log import (
     written_decision_log,
 )
 from session.decision_recorder import DecisionLogs, DecisionLogSettings
+from session.end_of_turn import WEIGHTS
 from session.limits import SessionLimits
 from session.manager import SessionManager
 from session.redaction import Redactor, open_fields
@@ -168,6 +169,14 @@ def test_a_log_replays_from_the_state_that_a_later_part_begins_with() -> None:
             part = DecisionLog(changed(log.header, part=2, state=state), log.entries[index:])
             assert replay(read_decision_log(written_decision_log(part))).differing == 0
         state, _ = step(state, entry.event, log.header.settings)
+
+
+def test_a_log_of_a_version_with_other_weights_and_deadlines_replays_with_its_own() -> None:
+    log = read_decision_log(Path(__file__).with_name("decisions-0.jsonl").read_bytes())
+    assert log.header.state.weights.version == "0"
+    assert log.header.state.weights != WEIGHTS
+    assert sum(b"CommitTurn" in bytes(entry.actions) for entry in log.entries) == 4
+    assert replay(log).differing == 0
 
 
 def test_what_was_decided_otherwise_is_a_difference() -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.sessions import TurnProfile, TurnSettings
-from session.deadline import PAUSE_MAX_MS, PAUSE_MIN_MS, deadline_ms, floor_ms
+from session.deadline import BY_HAND, PAUSE_MAX_MS, PAUSE_MIN_MS, deadline_ms, floor_ms
+from session.end_of_turn import WEIGHTS
 from session.lexicons import text_cues
 from session.turn import step
 from session.turn_actions import CommitReason, CommitTurn, FinalizeAsr, ScoreEndOfTurn
@@ -14,6 +15,7 @@ from session.turn_events import EndOfTurnScore, FinalReady, TurnEvent, VadFrame
 from session.turn_state import TurnState, ms_of_samples
 
 SETTINGS = TurnSettings()
+LONGEST_MS = 5_000
 
 
 def silence_ms(
@@ -44,12 +46,12 @@ def silence_ms(
     raise AssertionError
 
 
-def test_a_turn_that_is_surely_over_ends_after_three_tenths_of_a_second() -> None:
-    assert silence_ms("I would like to fly to Berlin.", 0.99) == 288
+def test_a_turn_that_is_surely_over_ends_within_half_a_second() -> None:
+    assert silence_ms("I would like to fly to Berlin.", 0.99) <= 448
 
 
-def test_a_turn_that_is_surely_not_over_may_pause_for_two_seconds() -> None:
-    assert 2_000 <= silence_ms("I would like to fly to the", 0.02) <= 2_500
+def test_a_turn_that_is_surely_not_over_may_pause_for_a_second_and_a_half() -> None:
+    assert 1_500 <= silence_ms("I would like to fly to the", 0.02) <= 2_500
 
 
 def test_the_same_silence_ends_a_sentence_sooner_than_half_of_one() -> None:
@@ -77,7 +79,7 @@ def test_profiles_wait_shorter_and_longer() -> None:
         for profile in (TurnProfile.FAST, TurnProfile.BALANCED, TurnProfile.PATIENT, TurnProfile.DICTATION)
     ]
     assert waits == sorted(waits)
-    assert waits[0] <= 224
+    assert waits[0] <= 320
     assert waits[-1] >= 1_488
 
 
@@ -96,9 +98,11 @@ def test_without_a_turn_detector_the_words_decide() -> None:
     st.floats(PAUSE_MIN_MS, PAUSE_MAX_MS),
     st.sampled_from([None, "", "hello", "and the", "five five five"]),
 )
-def test_no_deadline_is_before_the_floor_or_after_four_seconds(
+def test_no_deadline_is_before_the_floor_or_after_five_seconds(
     probability: float, profile: TurnProfile, pause_ms: float, text: str | None
 ) -> None:
     settings = TurnSettings(profile=profile)
     cues = None if text is None else text_cues(text, "en")
-    assert floor_ms(settings) <= deadline_ms(probability, cues, pause_ms, settings) <= 4_000
+    for deadlines in (BY_HAND, WEIGHTS.deadlines):
+        wait_ms = deadline_ms(probability, cues, pause_ms, settings, deadlines)
+        assert floor_ms(settings, deadlines) <= wait_ms <= LONGEST_MS

@@ -1,3 +1,5 @@
+from msgspec.structs import replace
+
 from evals.turns.pauses import Pause, Score
 from schemas.audio import SESSION_RATE_HZ
 from server.evaluation.policy import features_of, our_policy, stability
@@ -44,9 +46,22 @@ def test_words_that_changed_since_the_silence_began_are_not_stable() -> None:
 
 
 def test_a_question_and_a_long_turn_are_told() -> None:
-    question, statement = (features_of(one, one.scores[0]) for one in (pause("Is it?", 0.5), pause("It is so.", 0.5)))
+    ((_, question), *_), ((_, statement), *_) = (
+        features_of(pause(text, 0.5), least_score=True) for text in ("Is it?", "It is so.")
+    )
     assert (question.question, statement.question) == (1.0, 0.0)
     assert statement.length > question.length
+
+
+def test_what_the_turn_detector_took_back_may_count_on() -> None:
+    wavering = pause("It is so.", 0.5)
+    wavering = replace(wavering, scores=tuple(Score(200 + 100 * n, 0.1 + 0.8 * (n % 2)) for n in range(4)))
+    newest, least = (
+        [features.audio_logit for _, features in features_of(wavering, least_score=is_least)]
+        for is_least in (False, True)
+    )
+    assert newest[0] < newest[1]
+    assert least == [newest[0]] * 4
 
 
 def test_a_pause_that_was_too_short_to_be_scored_ends_no_turn_in_it() -> None:
