@@ -1,4 +1,5 @@
 """Fixtures of the whole suite."""
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -11,15 +12,22 @@ from contextlib import suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import anyio
 import pytest
+from anyio import wait_all_tasks_blocked
 from hypothesis import settings as hypothesis_settings
 
 from engines.models.catalog import Catalog
 from engines.models.store import ModelStore, default_root
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import SpeechError
+
+if TYPE_CHECKING:
+    from engines.host import EngineHost
+    from session.clock import FakeClock
+    from session.manager import SessionManager
 
 # No deadline: a test fails by what it finds, not by how busy the machine is.
 hypothesis_settings.register_profile("antiphon", deadline=None)
@@ -31,6 +39,42 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+class VirtualTime:
+    """Time that stands still while a model is at work: however busy the machine is, models are never late."""
+
+    def __init__(self, clock: FakeClock, host: EngineHost, sessions: SessionManager) -> None:
+        self._clock = clock
+        self._host = host
+        self._sessions = sessions
+
+    async def until(self, condition: Callable[[], bool], step_s: float) -> None:
+        """Let it pass step by step until something is the case."""
+        with anyio.fail_after(20):
+            while not condition():
+                await wait_all_tasks_blocked()
+                if self._models_work():
+                    await anyio.sleep(0.001)  # on threads of their own, which this lets run
+                else:
+                    self._clock.advance(step_s)
+
+    def _models_work(self) -> bool:
+        is_loading = any(slot._load is not None for slot in self._host._slots)
+        is_asked = any(stats.queued or stats.busy_workers for stats in self._host.stats())
+        return is_loading or is_asked or bool(self._sessions._voice_activity._requests)
+
+
+@pytest.fixture(scope="session")
+def new_virtual_time() -> type[VirtualTime]:
+    """For tests that make their own clock, engines and sessions."""
+    return VirtualTime
+
+
+@pytest.fixture
+def virtual_time(clock: FakeClock, host: EngineHost, sessions: SessionManager) -> VirtualTime:
+    """That of a session manager over the fixtures of the folder."""
+    return VirtualTime(clock, host, sessions)
 
 
 @pytest.fixture(scope="session")

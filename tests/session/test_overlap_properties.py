@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import Interruption, TurnSettings
 from session.lexicons import text_cues
-from session.turn import step
 from session.turn_actions import (
     AwaitFinalPosition,
     BumpEpoch,
@@ -20,7 +21,6 @@ from session.turn_actions import (
     PauseItem,
     ReopenTurn,
     ResumeItem,
-    SetTimer,
     StartItem,
     TruncateItem,
     TurnAction,
@@ -41,30 +41,13 @@ from session.turn_events import (
     TurnEvent,
     VadFrame,
 )
-from session.turn_state import AgentState, TurnState, has_floor, ms_of_samples, samples_of_ms
+from session.turn_state import AgentState, has_floor, ms_of_samples
+
+NewCore = Callable[..., Any]
 
 SETTINGS = TurnSettings()
 VOICE, SILENCE = 0.9, 0.05
 ITEM = "item_1"
-
-
-class Played:
-    """A turn core in which the agent speaks, and all it wanted but timers."""
-
-    def __init__(self) -> None:
-        self.state = TurnState()
-        self.actions: list[TurnAction] = []
-        self.send(SayRequested(ITEM, Interruption.INTERRUPTIBLE), ItemAudible(ITEM))
-        self.hear(960, SILENCE)
-        self.actions.clear()
-
-    def send(self, *events: TurnEvent) -> None:
-        for event in events:
-            self.state, actions = step(self.state, event, SETTINGS)
-            self.actions.extend(action for action in actions if not isinstance(action, SetTimer))
-
-    def hear(self, ms: int, probability: float) -> None:
-        self.send(*[VadFrame(probability)] * -(-samples_of_ms(ms) // VAD_FRAME_SAMPLES))
 
 
 EVENTS = st.one_of(
@@ -95,9 +78,9 @@ RUNS = st.lists(
 ).map(lambda runs: [event for run in runs for event in run])
 
 
-def played_through(events: list[TurnEvent]) -> Played:
+def played_through(speaking_core: NewCore, events: list[TurnEvent]) -> Any:
     """Events, as they fit the state they come in: ids and places are those of the moment."""
-    core = Played()
+    core = speaking_core()
     number = 1
     for event in events:
         state = core.state
@@ -117,7 +100,7 @@ def played_through(events: list[TurnEvent]) -> Played:
     return core
 
 
-def assert_sane(core: Played) -> None:
+def assert_sane(core: Any) -> None:
     state = core.state
     assert (state.item_id is None) is (state.agent is AgentState.SILENT)
     assert (state.agent is AgentState.DUCKED) <= (state.overlap is not None)
@@ -131,9 +114,9 @@ def assert_sane(core: Played) -> None:
 
 @given(RUNS)
 def test_whatever_happens_one_response_is_open_and_the_epoch_rises_before_anything_is_flushed_or_resumed(
-    events: list[TurnEvent],
+    speaking_core: NewCore, events: list[TurnEvent]
 ) -> None:
-    core = played_through(events)
+    core = played_through(speaking_core, events)
     speaking: str | None = ITEM
     stopped: str | None = None
     before: TurnAction | None = None
@@ -161,8 +144,10 @@ def test_whatever_happens_one_response_is_open_and_the_epoch_rises_before_anythi
 
 
 @given(RUNS)
-def test_whatever_happens_every_duck_and_pause_ends_in_a_verdict(events: list[TurnEvent]) -> None:
-    core = played_through(events)
+def test_whatever_happens_every_duck_and_pause_ends_in_a_verdict(
+    speaking_core: NewCore, events: list[TurnEvent]
+) -> None:
+    core = played_through(speaking_core, events)
     core.hear(SETTINGS.hold_limit_ms + SETTINGS.verdict_ms + 64, SILENCE)
     assert core.state.agent is not AgentState.DUCKED
     if core.state.agent is AgentState.HELD:
@@ -192,8 +177,10 @@ def test_whatever_happens_every_duck_and_pause_ends_in_a_verdict(events: list[Tu
 
 
 @given(RUNS)
-def test_whatever_happens_no_sound_of_the_user_is_lost_between_overlap_and_turn(events: list[TurnEvent]) -> None:
-    core = played_through(events)
+def test_whatever_happens_no_sound_of_the_user_is_lost_between_overlap_and_turn(
+    speaking_core: NewCore, events: list[TurnEvent]
+) -> None:
+    core = played_through(speaking_core, events)
     for action in core.actions:
         if isinstance(action, TurnStarted | ReopenTurn | NotifyBackchannel):
             start = action.resume_samples if isinstance(action, ReopenTurn) else action.start_samples

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from schemas.sessions import HeardSource, WordHeard
 from schemas.speech import SpokenWord
-from session.playout import PlayoutLedger
+from session.playout import ACK_TOLERANCE_MS, MAX_EXTRAPOLATION_MS, PlayoutLedger
 
 MS = 1_000
 
@@ -213,6 +213,51 @@ STEPS = st.lists(
     ),
     max_size=30,
 )
+
+
+@given(STEPS, st.booleans())
+def test_no_more_counts_as_heard_than_the_client_said_and_a_second_and_never_more_than_was_sent(
+    steps: list[tuple[str, int]], is_final: bool
+) -> None:
+    ledger = ledger_of("word " * 40)
+    now_us = 0
+    reported: tuple[float, int] | None = None
+    """The client's position, and when it said so; where playback was resumed counts as said."""
+    stands_still_us: int | None = None
+    reached_ms = 0.0
+
+    def bound_ms() -> float:
+        if reported is None:
+            return ledger.sent_ms
+        position_ms, at_us = reported
+        moving_us = max(0, (now_us if stands_still_us is None else stands_still_us) - at_us)
+        return min(ledger.sent_ms, position_ms + min(moving_us / MS, MAX_EXTRAPOLATION_MS))
+
+    for kind, value in steps:
+        match kind:
+            case "audio":
+                ledger.add_audio(value, now_us)
+            case "ack":
+                ledger.acknowledge(value, now_us, final=False)
+                said_ms = min(value + ACK_TOLERANCE_MS, ledger.sent_ms)
+                reported = (max(said_ms, reported[0] if reported else 0.0), now_us)
+            case "freeze":
+                stands_still_us = now_us if stands_still_us is None else stands_still_us
+            case "resume":
+                reached_ms = max(reached_ms, bound_ms())
+                place_ms = ledger.resume(now_us)
+                reported, stands_still_us = reported and (place_ms, now_us), None
+            case _:
+                now_us += value * MS
+        if kind == "freeze":
+            ledger.freeze(now_us)
+    if is_final:
+        ledger.acknowledge(0, now_us, final=True)
+    heard = ledger.heard(now_us, complete=False)
+    assert heard.heard_ms <= max(reached_ms, bound_ms())
+    assert heard.heard_ms <= ledger.duration_ms
+    for word in heard.words:
+        assert (word.heard is WordHeard.HEARD) == (word.end_ms <= heard.heard_ms)
 
 
 @given(STEPS, st.booleans())

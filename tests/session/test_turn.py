@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnSettings
-from session.deadline import LAST_DEADLINE_MS
+from session.deadline import BY_HAND
 from session.lexicons import text_cues
-from session.turn import step
 from session.turn_actions import (
     AwaitFinalPosition,
     BumpEpoch,
@@ -24,10 +24,8 @@ from session.turn_actions import (
     FlushPlayback,
     PartialAsr,
     ScoreEndOfTurn,
-    SetTimer,
     StartItem,
     TruncateItem,
-    TurnAction,
     TurnPaused,
     TurnResumed,
     TurnStarted,
@@ -40,11 +38,12 @@ from session.turn_events import (
     ItemPlayed,
     SayRequested,
     StopRequested,
-    TimerExpired,
     TurnEvent,
     VadFrame,
 )
-from session.turn_state import AgentState, TurnState, UserState, samples_of_ms
+from session.turn_state import AgentState, UserState, samples_of_ms
+
+NewCore = Callable[..., Any]
 
 SETTINGS = TurnSettings()
 VOICE, SILENCE, BETWEEN = 0.9, 0.05, 0.42
@@ -54,74 +53,30 @@ def final_ready(generation: int, text: str, language: str = "en") -> FinalReady:
     return FinalReady(generation, text, language, text_cues(text, language))
 
 
-class Core:
-    """A turn core and all its actions."""
-
-    def __init__(self, settings: TurnSettings = SETTINGS) -> None:
-        self.settings = settings
-        self.state = TurnState()
-        self.actions: list[TurnAction] = []
-        self.timers: list[SetTimer] = []
-
-    def send(self, *events: TurnEvent) -> list[TurnAction]:
-        """The actions, but for timers."""
-        before = len(self.actions)
-        for event in events:
-            self.state, actions = step(self.state, event, self.settings)
-            self.actions.extend(action for action in actions if not isinstance(action, SetTimer))
-            self.timers.extend(action for action in actions if isinstance(action, SetTimer))
-        return self.actions[before:]
-
-    def expire(self) -> list[TurnAction]:
-        """The timer that was set last is due."""
-        timer = self.timers[-1]
-        return self.send(TimerExpired(timer.timer, timer.generation))
-
-    def final(self, text: str = "", language: str = "en") -> list[TurnAction]:
-        """The final transcript asked for last is there."""
-        return self.send(final_ready(self.state.generation, text, language))
-
-    def hear(self, ms: int, probability: float) -> list[TurnAction]:
-        return self.send(*[VadFrame(probability)] * -(-samples_of_ms(ms) // VAD_FRAME_SAMPLES))
-
-    def hear_end(self) -> None:
-        """So much silence that the turn is over, with a turn detector that is sure."""
-        self.hear(224, SILENCE)
-        self.send(EndOfTurnScore(self.state.generation, 0.99))
-        self.hear(416, SILENCE)
-
-    @property
-    def commits(self) -> list[CommitTurn]:
-        return [action for action in self.actions if isinstance(action, CommitTurn)]
-
-    def take(self, kind: type[TurnAction]) -> list[TurnAction]:
-        return [action for action in self.actions if isinstance(action, kind)]
-
-
-def test_a_turn_starts_after_the_onset_and_not_before() -> None:
-    core = Core()
+def test_a_turn_starts_after_the_onset_and_not_before(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(320, SILENCE)
     assert core.hear(64, VOICE) == []
     assert core.hear(32, VOICE) == [TurnStarted(1, samples_of_ms(320))]
 
 
-def test_a_click_shorter_than_the_onset_starts_nothing() -> None:
-    core = Core()
+def test_a_click_shorter_than_the_onset_starts_nothing(turn_core: NewCore) -> None:
+    core = turn_core()
     for _ in range(10):
         core.hear(64, VOICE)
         core.hear(64, SILENCE)
     assert core.actions == []
 
 
-def test_hysteresis_keeps_a_voiced_run_alive_between_the_thresholds_but_does_not_begin_one() -> None:
-    core = Core()
+def test_hysteresis_keeps_a_voiced_run_alive_between_the_thresholds_but_does_not_begin_one(turn_core: NewCore) -> None:
+    core = turn_core()
     assert core.hear(500, BETWEEN) == []
     core.hear(32, VOICE)
     assert core.hear(64, BETWEEN) == [TurnStarted(1, samples_of_ms(512))]
 
 
-def test_a_short_silence_begins_the_final_transcript_and_a_longer_one_is_a_pause() -> None:
-    core = Core(TurnSettings(speculation_ms=96))
+def test_a_short_silence_begins_the_final_transcript_and_a_longer_one_is_a_pause(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(speculation_ms=96))
     core.hear(320, SILENCE)
     core.hear(960, VOICE)
     assert core.hear(64, SILENCE) == []
@@ -134,8 +89,8 @@ def test_a_short_silence_begins_the_final_transcript_and_a_longer_one_is_a_pause
     ]
 
 
-def test_who_goes_on_after_a_short_silence_voids_the_final_transcript_and_has_not_paused() -> None:
-    core = Core()
+def test_who_goes_on_after_a_short_silence_voids_the_final_transcript_and_has_not_paused(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(128, SILENCE)
     stale = core.state.generation
@@ -143,20 +98,20 @@ def test_who_goes_on_after_a_short_silence_voids_the_final_transcript_and_has_no
     assert core.hear(32, VOICE)[0] == CancelFinal()
     core.send(FinalReady(stale))
     core.hear(1_200, SILENCE)
-    assert core.take(CommitTurn) == []
-    assert len(core.take(FinalizeAsr)) == 2
+    assert core.of(CommitTurn) == []
+    assert len(core.of(FinalizeAsr)) == 2
     core.final("And so on.")
-    assert len(core.take(CommitTurn)) == 1
-    assert core.take(TurnResumed) == []
+    assert len(core.of(CommitTurn)) == 1
+    assert core.of(TurnResumed) == []
 
 
-def test_a_final_transcript_that_was_ready_before_the_pause_is_the_turns() -> None:
-    core = Core(TurnSettings(silence_duration_ms=200))
+def test_a_final_transcript_that_was_ready_before_the_pause_is_the_turns(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(silence_duration_ms=200))
     core.hear(960, VOICE)
     core.hear(96, SILENCE)
     core.final("That was it.")
     core.hear(64, SILENCE)
-    assert core.take(CommitTurn) == []
+    assert core.of(CommitTurn) == []
     core.hear(32, SILENCE)
     (commit,) = core.commits
     assert (commit.text, commit.end_samples, commit.decided_samples) == (
@@ -164,57 +119,57 @@ def test_a_final_transcript_that_was_ready_before_the_pause_is_the_turns() -> No
         samples_of_ms(960),
         samples_of_ms(1_152),
     )
-    assert len(core.take(FinalizeAsr)) == 1
+    assert len(core.of(FinalizeAsr)) == 1
 
 
-def test_speculation_waits_for_the_pause_if_that_comes_first() -> None:
-    core = Core(TurnSettings(speculation_ms=500))
+def test_speculation_waits_for_the_pause_if_that_comes_first(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(speculation_ms=500))
     core.hear(960, VOICE)
     core.hear(160, SILENCE)
-    assert core.take(FinalizeAsr) == []
+    assert core.of(FinalizeAsr) == []
     core.hear(32, SILENCE)
     assert [type(action) for action in core.actions[-3:]] == [TurnPaused, FinalizeAsr, ScoreEndOfTurn]
 
 
-def test_no_partial_is_begun_in_silence() -> None:
-    core = Core(TurnSettings(offset_ms=2_000, speculation_ms=2_000))
+def test_no_partial_is_begun_in_silence(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(offset_ms=2_000, speculation_ms=2_000))
     core.hear(960, VOICE)
-    partials = len(core.take(PartialAsr))
+    partials = len(core.of(PartialAsr))
     core.hear(960, SILENCE)
-    assert len(core.take(PartialAsr)) == partials
+    assert len(core.of(PartialAsr)) == partials
 
 
-def test_a_turn_at_its_limit_whose_final_transcript_is_ready_ends_at_once() -> None:
-    core = Core(TurnSettings(max_turn_s=1, offset_ms=1_000))
+def test_a_turn_at_its_limit_whose_final_transcript_is_ready_ends_at_once(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(max_turn_s=1, offset_ms=1_000))
     core.hear(896, VOICE)
     core.hear(96, SILENCE)
     core.send(FinalReady(core.state.generation))
     core.hear(32, SILENCE)
-    assert len(core.take(CommitTurn)) == 1
+    assert len(core.of(CommitTurn)) == 1
 
 
-def test_audio_to_recognise_begins_with_the_pre_roll() -> None:
-    core = Core()
+def test_audio_to_recognise_begins_with_the_pre_roll(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(3_200, SILENCE)
     core.hear(960, VOICE)
     core.hear(224, SILENCE)
-    (final,) = core.take(FinalizeAsr)
+    (final,) = core.of(FinalizeAsr)
     assert isinstance(final, FinalizeAsr)
     assert final.start_samples == samples_of_ms(3_200 - SETTINGS.pre_roll_ms)
 
 
-def test_the_turn_detector_is_asked_again_as_silence_grows() -> None:
-    core = Core()
+def test_the_turn_detector_is_asked_again_as_silence_grows(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(224, SILENCE)
     core.send(EndOfTurnScore(core.state.generation, 0.1))
     core.hear(640, SILENCE)
-    asked = [action.end_samples for action in core.take(ScoreEndOfTurn) if isinstance(action, ScoreEndOfTurn)]
+    asked = [action.end_samples for action in core.of(ScoreEndOfTurn) if isinstance(action, ScoreEndOfTurn)]
     assert [end - start for start, end in itertools.pairwise(asked)] == [samples_of_ms(96)] * 7
 
 
-def test_a_score_of_an_earlier_pause_is_ignored() -> None:
-    core = Core()
+def test_a_score_of_an_earlier_pause_is_ignored(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(224, SILENCE)
     stale = core.state.generation
@@ -224,8 +179,8 @@ def test_a_score_of_an_earlier_pause_is_ignored() -> None:
     assert core.state.score is None
 
 
-def test_a_decided_turn_waits_for_its_final_transcript() -> None:
-    core = Core()
+def test_a_decided_turn_waits_for_its_final_transcript(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear_end()
     assert core.state.user is UserState.COMMIT
@@ -235,8 +190,8 @@ def test_a_decided_turn_waits_for_its_final_transcript() -> None:
     assert commit.decided_samples < core.state.now_samples
 
 
-def test_speech_within_a_pause_resumes_the_same_turn_and_voids_its_final_transcript() -> None:
-    core = Core()
+def test_speech_within_a_pause_resumes_the_same_turn_and_voids_its_final_transcript(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(320, SILENCE)
     stale = core.state.generation
@@ -244,13 +199,13 @@ def test_speech_within_a_pause_resumes_the_same_turn_and_voids_its_final_transcr
     assert actions == [CancelFinal(), TurnResumed(1, samples_of_ms(1_280))]
     core.send(FinalReady(stale))
     core.hear_end()
-    assert core.take(CommitTurn) == []
+    assert core.of(CommitTurn) == []
     core.final("All of it.")
-    assert len(core.take(CommitTurn)) == 1
+    assert len(core.of(CommitTurn)) == 1
 
 
-def test_speech_while_the_final_transcript_is_awaited_resumes_the_same_turn() -> None:
-    core = Core()
+def test_speech_while_the_final_transcript_is_awaited_resumes_the_same_turn(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear_end()
     core.hear(96, VOICE)
@@ -258,36 +213,38 @@ def test_speech_while_the_final_transcript_is_awaited_resumes_the_same_turn() ->
     assert core.state.turn == 1
 
 
-def test_a_possible_onset_holds_back_the_commit() -> None:
-    core = Core(TurnSettings(onset_ms=320))
+def test_a_possible_onset_holds_back_the_commit(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(onset_ms=320))
     core.hear(960, VOICE)
     core.hear(224, SILENCE)
     core.send(EndOfTurnScore(core.state.generation, 0.9))
     core.final("And so on.")
     core.hear(160, VOICE)
-    assert core.take(CommitTurn) == []
+    assert core.of(CommitTurn) == []
     core.hear(32, SILENCE)
-    assert len(core.take(CommitTurn)) == 1
+    assert len(core.of(CommitTurn)) == 1
 
 
-def test_partials_are_asked_for_twice_a_second() -> None:
-    core = Core()
+def test_partials_are_asked_for_twice_a_second(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(3_200, VOICE)
-    ends = [action.end_samples for action in core.take(PartialAsr) if isinstance(action, PartialAsr)]
+    ends = [action.end_samples for action in core.of(PartialAsr) if isinstance(action, PartialAsr)]
     assert [end - start for start, end in itertools.pairwise(ends)] == [samples_of_ms(512)] * (len(ends) - 1)
     assert len(ends) == 6
 
 
-def test_a_turn_that_never_pauses_is_ended_at_the_limit() -> None:
-    core = Core(TurnSettings(max_turn_s=2))
+def test_a_turn_that_never_pauses_is_ended_at_the_limit(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(max_turn_s=2))
     core.hear(2_016, VOICE)
     assert core.state.user is UserState.COMMIT
     core.send(FinalReady(core.state.generation))
-    assert len(core.take(CommitTurn)) == 1
+    assert len(core.of(CommitTurn)) == 1
 
 
-def test_a_turn_at_its_limit_ends_while_the_user_speaks_on_and_their_words_begin_the_next_one() -> None:
-    core = Core(TurnSettings(max_turn_s=3))
+def test_a_turn_at_its_limit_ends_while_the_user_speaks_on_and_their_words_begin_the_next_one(
+    turn_core: NewCore,
+) -> None:
+    core = turn_core(TurnSettings(max_turn_s=3))
     core.hear(3_008, VOICE)
     said_on = [*core.hear(1_920, VOICE), *core.hear(192, SILENCE)]
     assert said_on == []
@@ -301,8 +258,8 @@ def test_a_turn_at_its_limit_ends_while_the_user_speaks_on_and_their_words_begin
     assert (commit.turn, commit.start_samples, commit.end_samples) == (2, samples_of_ms(3_008), samples_of_ms(5_120))
 
 
-def test_a_turn_at_its_limit_after_which_nothing_is_said_gives_the_floor_to_the_agent() -> None:
-    core = Core(TurnSettings(max_turn_s=2))
+def test_a_turn_at_its_limit_after_which_nothing_is_said_gives_the_floor_to_the_agent(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(max_turn_s=2))
     core.hear(2_016, VOICE)
     core.send(SayRequested("a"))
     core.hear(64, VOICE)
@@ -310,22 +267,22 @@ def test_a_turn_at_its_limit_after_which_nothing_is_said_gives_the_floor_to_the_
     assert core.send(FinalReady(core.state.generation))[1:] == [StartItem("a")]
 
 
-def test_when_audio_stops_coming_the_turn_ends() -> None:
+def test_when_audio_stops_coming_the_turn_ends(turn_core: NewCore) -> None:
     for silent_ms in (0, 256):
-        core = Core()
+        core = turn_core()
         core.hear(960, VOICE)
         core.hear(silent_ms, SILENCE)
         core.send(InputStalled())
         core.send(FinalReady(core.state.generation))
-        assert len(core.take(CommitTurn)) == 1
+        assert len(core.of(CommitTurn)) == 1
 
 
-def test_an_idle_session_does_not_mind_that_audio_stops_coming() -> None:
-    assert Core().send(InputStalled()) == []
+def test_an_idle_session_does_not_mind_that_audio_stops_coming(turn_core: NewCore) -> None:
+    assert turn_core().send(InputStalled()) == []
 
 
-def test_an_item_is_spoken_at_once_when_nobody_has_the_floor() -> None:
-    core = Core()
+def test_an_item_is_spoken_at_once_when_nobody_has_the_floor(turn_core: NewCore) -> None:
+    core = turn_core()
     assert core.send(SayRequested("a")) == [StartItem("a")]
     assert core.send(SayRequested("b")) == []
     assert core.send(ItemPlayed("a")) == [EndItem("a"), StartItem("b")]
@@ -333,45 +290,45 @@ def test_an_item_is_spoken_at_once_when_nobody_has_the_floor() -> None:
     assert core.state.agent is AgentState.SILENT
 
 
-def test_an_item_waits_until_the_user_has_finished() -> None:
-    core = Core()
+def test_an_item_waits_until_the_user_has_finished(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     assert core.send(SayRequested("a")) == []
     core.hear_end()
     assert core.final("Go on.")[-1] == StartItem("a")
 
 
-def test_without_barge_in_the_agent_goes_on_and_the_users_turn_is_kept() -> None:
-    core = Core(TurnSettings(barge_in=False))
+def test_without_barge_in_the_agent_goes_on_and_the_users_turn_is_kept(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(barge_in=False))
     core.send(SayRequested("a"))
     core.hear(960, VOICE)
     core.hear_end()
     core.final("Go on.")
-    assert len(core.take(CommitTurn)) == 1
-    assert core.take(BumpEpoch) == []
+    assert len(core.of(CommitTurn)) == 1
+    assert core.of(BumpEpoch) == []
     assert core.state.agent is AgentState.SPEAKING
 
 
-def test_stop_silences_the_agent_and_drops_its_queue() -> None:
-    core = Core()
+def test_stop_silences_the_agent_and_drops_its_queue(turn_core: NewCore) -> None:
+    core = turn_core()
     core.send(SayRequested("a"), SayRequested("b"))
     core.send(StopRequested(), FinalPosition("a"))
-    assert core.take(TruncateItem) == [TruncateItem("a")]
-    assert core.take(DropItem) == [DropItem("b")]
+    assert core.of(TruncateItem) == [TruncateItem("a")]
+    assert core.of(DropItem) == [DropItem("b")]
 
 
-def test_stop_with_nothing_to_stop_does_nothing() -> None:
-    assert Core().send(StopRequested()) == []
+def test_stop_with_nothing_to_stop_does_nothing(turn_core: NewCore) -> None:
+    assert turn_core().send(StopRequested()) == []
 
 
-def test_an_item_said_while_the_last_one_yields_is_spoken_after_its_truncation() -> None:
-    core = Core()
+def test_an_item_said_while_the_last_one_yields_is_spoken_after_its_truncation(turn_core: NewCore) -> None:
+    core = turn_core()
     core.send(SayRequested("a"), StopRequested(), SayRequested("b"))
     assert core.send(FinalPosition("a")) == [TruncateItem("a"), StartItem("b")]
 
 
-def test_late_answers_about_items_that_are_over_are_ignored() -> None:
-    core = Core()
+def test_late_answers_about_items_that_are_over_are_ignored(turn_core: NewCore) -> None:
+    core = turn_core()
     assert core.send(ItemPlayed("a"), FinalPosition("a")) == []
 
 
@@ -395,8 +352,8 @@ RUNS = st.lists(
 
 
 @given(RUNS)
-def test_whatever_happens_turns_are_whole_and_in_order(events: list[TurnEvent]) -> None:
-    core = Core()
+def test_whatever_happens_turns_are_whole_and_in_order(turn_core: NewCore, events: list[TurnEvent]) -> None:
+    core = turn_core()
     core.send(*events)
     open_turn = 0
     for action in core.actions:
@@ -416,8 +373,10 @@ def test_whatever_happens_turns_are_whole_and_in_order(events: list[TurnEvent]) 
 
 
 @given(RUNS)
-def test_whatever_happens_one_item_is_spoken_at_a_time_and_each_ends_once(events: list[TurnEvent]) -> None:
-    core = Core()
+def test_whatever_happens_one_item_is_spoken_at_a_time_and_each_ends_once(
+    turn_core: NewCore, events: list[TurnEvent]
+) -> None:
+    core = turn_core()
     number = 0
     speaking: str | None = None
     ended: set[str] = set()
@@ -449,9 +408,11 @@ def test_whatever_happens_one_item_is_spoken_at_a_time_and_each_ends_once(events
 
 
 @given(RUNS)
-def test_whatever_happens_the_user_side_comes_to_rest_without_the_user(events: list[TurnEvent]) -> None:
-    core = Core()
+def test_whatever_happens_the_user_side_comes_to_rest_without_the_user(
+    turn_core: NewCore, events: list[TurnEvent]
+) -> None:
+    core = turn_core()
     core.send(*events)
-    core.hear(LAST_DEADLINE_MS + 500, SILENCE)
+    core.hear(BY_HAND[-1][1] + 500, SILENCE)
     core.send(FinalReady(core.state.generation))
     assert core.state.user is UserState.IDLE

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnDetection, TurnSettings
 from session.deadline import PAUSE_MAX_MS, PAUSE_MIN_MS, learned_pause_ms
-from session.lexicons import text_cues
-from session.turn import step
 from session.turn_actions import (
     AmendTurn,
     BumpEpoch,
@@ -29,7 +29,6 @@ from session.turn_actions import (
     SpeculateTurn,
     StartItem,
     Timer,
-    TurnAction,
     TurnPaused,
     TurnResumed,
     TurnStarted,
@@ -37,20 +36,18 @@ from session.turn_actions import (
 from session.turn_events import (
     ClearRequested,
     CommitRequested,
-    EndOfTurnScore,
     FinalPosition,
     FinalReady,
     InputStalled,
     ItemAudible,
     KeyPressed,
     MuteChanged,
-    PartialReady,
     SayRequested,
     TimerExpired,
-    TurnEvent,
-    VadFrame,
 )
-from session.turn_state import TurnState, UserState, samples_of_ms
+from session.turn_state import UserState, samples_of_ms
+
+NewCore = Callable[..., Any]
 
 SETTINGS = TurnSettings()
 MANUAL = TurnSettings(detection=TurnDetection.MANUAL)
@@ -58,63 +55,11 @@ VOICE, SILENCE = 0.9, 0.05
 FRAME_MS = 32
 
 
-class Core:
-    """A turn core and all it wanted, timers apart."""
-
-    def __init__(self, settings: TurnSettings = SETTINGS) -> None:
-        self.settings = settings
-        self.state = TurnState()
-        self.actions: list[TurnAction] = []
-        self.timers: list[SetTimer] = []
-
-    def send(self, *events: TurnEvent) -> list[TurnAction]:
-        before = len(self.actions)
-        for event in events:
-            self.state, actions = step(self.state, event, self.settings)
-            self.actions.extend(action for action in actions if not isinstance(action, SetTimer))
-            self.timers.extend(action for action in actions if isinstance(action, SetTimer))
-        return self.actions[before:]
-
-    def hear(self, ms: int, probability: float) -> list[TurnAction]:
-        return self.send(*[VadFrame(probability)] * -(-samples_of_ms(ms) // VAD_FRAME_SAMPLES))
-
-    def score(self, probability: float | None) -> list[TurnAction]:
-        return self.send(EndOfTurnScore(self.state.generation, probability))
-
-    def final(self, text: str = "", language: str = "en") -> list[TurnAction]:
-        return self.send(FinalReady(self.state.generation, text, language, text_cues(text, language)))
-
-    def partial(self, text: str) -> list[TurnAction]:
-        end_samples = self.state.now_samples
-        return self.send(PartialReady(self.state.turn, text, "en", text_cues(text, "en"), 0.5, end_samples))
-
-    def expire(self) -> list[TurnAction]:
-        timer = self.timers[-1]
-        return self.send(TimerExpired(timer.timer, timer.generation))
-
-    def end(self, text: str = "That is all.") -> list[TurnAction]:
-        """A turn, from its first word to its commit."""
-        before = len(self.actions)
-        self.hear(960, VOICE)
-        self.hear(224, SILENCE)
-        self.final(text)
-        self.score(0.99)
-        self.hear(320, SILENCE)
-        return self.actions[before:]
-
-    def of(self, kind: type[TurnAction]) -> list[TurnAction]:
-        return [action for action in self.actions if isinstance(action, kind)]
-
-    @property
-    def commits(self) -> list[CommitTurn]:
-        return [action for action in self.actions if isinstance(action, CommitTurn)]
-
-
 # Deadlines
 
 
-def test_nothing_ends_early_before_the_turn_detector_has_answered() -> None:
-    core = Core()
+def test_nothing_ends_early_before_the_turn_detector_has_answered(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(192, SILENCE)
     core.final("Hello.")
@@ -122,15 +67,15 @@ def test_nothing_ends_early_before_the_turn_detector_has_answered() -> None:
     assert core.commits == []
 
 
-def test_a_text_that_lacks_the_last_word_says_nothing_about_the_end() -> None:
-    core = Core()
+def test_a_text_that_lacks_the_last_word_says_nothing_about_the_end(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.partial("I would like to fly to the")
     core.hear(960, VOICE)
     core.hear(192, SILENCE)
     core.score(0.7)
     without = core.state.probability
-    core = Core()
+    core = turn_core()
     core.hear(1_920, VOICE)
     core.hear(192, SILENCE)
     core.score(0.7)
@@ -140,8 +85,8 @@ def test_a_text_that_lacks_the_last_word_says_nothing_about_the_end() -> None:
 # Speculation
 
 
-def test_a_turn_that_is_probably_over_is_speculated_on_and_then_ends_with_that_text() -> None:
-    core = Core()
+def test_a_turn_that_is_probably_over_is_speculated_on_and_then_ends_with_that_text(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(192, SILENCE)
     core.final("Fly me to Berlin.")
@@ -153,8 +98,8 @@ def test_a_turn_that_is_probably_over_is_speculated_on_and_then_ends_with_that_t
     assert core.of(CancelSpeculation) == []
 
 
-def test_who_goes_on_cancels_the_speculation_before_anything_else_happens() -> None:
-    core = Core()
+def test_who_goes_on_cancels_the_speculation_before_anything_else_happens(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(192, SILENCE)
     core.final("Fly me to Berlin.")
@@ -162,8 +107,8 @@ def test_who_goes_on_cancels_the_speculation_before_anything_else_happens() -> N
     assert core.hear(96, VOICE) == [CancelSpeculation(1), CancelFinal(), TurnResumed(1, samples_of_ms(1_152))]
 
 
-def test_a_turn_is_speculated_on_twice_at_most() -> None:
-    core = Core()
+def test_a_turn_is_speculated_on_twice_at_most(turn_core: NewCore) -> None:
+    core = turn_core()
     for number in range(4):
         core.hear(320, VOICE)
         core.hear(192, SILENCE)
@@ -175,8 +120,8 @@ def test_a_turn_is_speculated_on_twice_at_most() -> None:
     assert len(core.of(SpeculateTurn)) == 3
 
 
-def test_what_the_agent_was_given_to_say_is_dropped_with_the_speculation() -> None:
-    core = Core()
+def test_what_the_agent_was_given_to_say_is_dropped_with_the_speculation(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(320, VOICE)
     core.send(SayRequested("before"))
     core.hear(192, SILENCE)
@@ -187,8 +132,8 @@ def test_what_the_agent_was_given_to_say_is_dropped_with_the_speculation() -> No
     assert core.end()[-1] == StartItem("before")
 
 
-def test_what_the_agent_was_given_to_say_is_said_when_the_speculation_holds() -> None:
-    core = Core()
+def test_what_the_agent_was_given_to_say_is_said_when_the_speculation_holds(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(192, SILENCE)
     core.final("Fly me to Berlin.")
@@ -199,15 +144,15 @@ def test_what_the_agent_was_given_to_say_is_said_when_the_speculation_holds() ->
 
 
 @pytest.mark.parametrize("settings", [TurnSettings(eager_threshold=1.0)])
-def test_a_client_can_do_without_speculation(settings: TurnSettings) -> None:
-    core = Core(settings)
+def test_a_client_can_do_without_speculation(turn_core: NewCore, settings: TurnSettings) -> None:
+    core = turn_core(settings)
     core.end()
     assert core.of(SpeculateTurn) == []
     assert len(core.commits) == 1
 
 
-def test_nothing_is_speculated_on_without_words() -> None:
-    core = Core()
+def test_nothing_is_speculated_on_without_words(turn_core: NewCore) -> None:
+    core = turn_core()
     core.end("")
     assert core.of(SpeculateTurn) == []
 
@@ -215,8 +160,8 @@ def test_nothing_is_speculated_on_without_words() -> None:
 # Late transcripts
 
 
-def test_a_late_final_transcript_is_replaced_by_a_partial_one_and_amends_it() -> None:
-    core = Core()
+def test_a_late_final_transcript_is_replaced_by_a_partial_one_and_amends_it(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.partial("Fly me to")
     core.hear(704, SILENCE)
@@ -231,8 +176,8 @@ def test_a_late_final_transcript_is_replaced_by_a_partial_one_and_amends_it() ->
     assert core.final("Fly me to Berlin.") == []
 
 
-def test_without_another_text_the_final_transcript_is_waited_for() -> None:
-    core = Core()
+def test_without_another_text_the_final_transcript_is_waited_for(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(1_504, SILENCE)
     assert core.state.user is UserState.COMMIT
@@ -241,8 +186,8 @@ def test_without_another_text_the_final_transcript_is_waited_for() -> None:
     assert [commit.is_provisional for commit in core.commits] == [False]
 
 
-def test_a_partial_text_that_lacks_most_of_the_turn_is_no_substitute() -> None:
-    core = Core()
+def test_a_partial_text_that_lacks_most_of_the_turn_is_no_substitute(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.partial("Fly me")
     core.hear(1_920, VOICE)
@@ -251,8 +196,8 @@ def test_a_partial_text_that_lacks_most_of_the_turn_is_no_substitute() -> None:
     assert core.expire() == []
 
 
-def test_a_final_transcript_that_failed_amends_nothing() -> None:
-    core = Core()
+def test_a_final_transcript_that_failed_amends_nothing(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.partial("Fly me to")
     core.hear(1_504, SILENCE)
@@ -263,8 +208,8 @@ def test_a_final_transcript_that_failed_amends_nothing() -> None:
 # After the turn
 
 
-def test_who_goes_on_before_an_answer_is_heard_reopens_their_turn_and_cancels_the_answer() -> None:
-    core = Core()
+def test_who_goes_on_before_an_answer_is_heard_reopens_their_turn_and_cancels_the_answer(turn_core: NewCore) -> None:
+    core = turn_core()
     core.end("A pizza, please.")
     core.send(SayRequested("a"))
     reopened = core.hear(96, VOICE)
@@ -281,8 +226,8 @@ def test_who_goes_on_before_an_answer_is_heard_reopens_their_turn_and_cancels_th
     ]
 
 
-def test_a_pause_that_was_taken_for_an_end_teaches_to_wait_longer() -> None:
-    core = Core()
+def test_a_pause_that_was_taken_for_an_end_teaches_to_wait_longer(turn_core: NewCore) -> None:
+    core = turn_core()
     core.end()
     core.hear(400, SILENCE)
     core.hear(96, VOICE)
@@ -294,8 +239,8 @@ def test_a_pause_that_was_taken_for_an_end_teaches_to_wait_longer() -> None:
     assert pause_ms == PAUSE_MAX_MS
 
 
-def test_once_an_answer_is_heard_what_the_user_says_is_another_turn() -> None:
-    core = Core()
+def test_once_an_answer_is_heard_what_the_user_says_is_another_turn(turn_core: NewCore) -> None:
+    core = turn_core()
     core.end()
     core.send(SayRequested("a"), ItemAudible("a"))
     assert core.state.user is UserState.IDLE
@@ -305,22 +250,22 @@ def test_once_an_answer_is_heard_what_the_user_says_is_another_turn() -> None:
     assert core.of(ReopenTurn) == []
 
 
-def test_who_speaks_again_later_begins_another_turn_though_nobody_has_answered() -> None:
-    core = Core()
+def test_who_speaks_again_later_begins_another_turn_though_nobody_has_answered(turn_core: NewCore) -> None:
+    core = turn_core()
     core.end()
     core.hear(1_000, SILENCE)
     core.hear(96, VOICE)
     assert core.state.turn == 2
 
 
-def test_a_turn_without_words_is_over_and_waits_for_no_answer() -> None:
-    core = Core()
+def test_a_turn_without_words_is_over_and_waits_for_no_answer(turn_core: NewCore) -> None:
+    core = turn_core()
     core.end("")
     assert core.state.user is UserState.IDLE
 
 
-def test_a_turn_that_nobody_answers_is_reported_once() -> None:
-    core = Core()
+def test_a_turn_that_nobody_answers_is_reported_once(turn_core: NewCore) -> None:
+    core = turn_core()
     core.end()
     assert core.timers[-1] == SetTimer(Timer.NO_RESPONSE, 8_000, core.state.timer_generation)
     assert core.expire() == [NotifyNoResponse(1)]
@@ -330,24 +275,24 @@ def test_a_turn_that_nobody_answers_is_reported_once() -> None:
     assert core.of(NotifyIdle) == [NotifyIdle()]
 
 
-def test_a_timer_of_a_state_that_was_left_is_ignored() -> None:
-    core = Core()
+def test_a_timer_of_a_state_that_was_left_is_ignored(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(320, SILENCE)
     idle = core.timers[-1]
     core.hear(96, VOICE)
     assert core.send(TimerExpired(idle.timer, idle.generation)) == []
 
 
-def test_nobody_is_idle_while_the_agent_speaks() -> None:
-    core = Core()
+def test_nobody_is_idle_while_the_agent_speaks(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(320, SILENCE)
     idle = core.timers[-1]
     core.send(SayRequested("a"))
     assert core.send(TimerExpired(idle.timer, idle.generation)) == []
 
 
-def test_a_key_is_reported_and_is_a_sign_of_life() -> None:
-    core = Core()
+def test_a_key_is_reported_and_is_a_sign_of_life(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(320, SILENCE)
     before = core.timers[-1]
     assert core.send(KeyPressed("5")) == [NotifyKey("5")]
@@ -358,24 +303,24 @@ def test_a_key_is_reported_and_is_a_sign_of_life() -> None:
 # Limits and commands
 
 
-def test_a_turn_at_its_limit_is_reported() -> None:
-    core = Core(TurnSettings(max_turn_s=2))
+def test_a_turn_at_its_limit_is_reported(turn_core: NewCore) -> None:
+    core = turn_core(TurnSettings(max_turn_s=2))
     core.hear(2_016, VOICE)
     assert core.of(NotifyTurnLimit) == [NotifyTurnLimit(1)]
     core.final("On and on")
     assert core.commits[0].reason is CommitReason.LIMIT
 
 
-def test_audio_that_stops_coming_within_a_turn_is_reported_and_ends_it() -> None:
-    core = Core()
+def test_audio_that_stops_coming_within_a_turn_is_reported_and_ends_it(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     assert core.send(InputStalled())[0] == NotifyStalledInput(1)
     core.final("And then")
     assert core.commits[0].reason is CommitReason.STALLED
 
 
-def test_the_client_ends_a_turn_at_once() -> None:
-    core = Core()
+def test_the_client_ends_a_turn_at_once(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.send(CommitRequested())
     core.hear(320, VOICE)
@@ -390,8 +335,8 @@ def test_the_client_ends_a_turn_at_once() -> None:
     assert final.start_samples == samples_of_ms(960), "what belongs to the turn before is not heard again"
 
 
-def test_the_client_ends_a_paused_turn_before_its_deadline() -> None:
-    core = Core()
+def test_the_client_ends_a_paused_turn_before_its_deadline(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(224, SILENCE)
     core.final("Fly me to the")
@@ -399,11 +344,11 @@ def test_the_client_ends_a_paused_turn_before_its_deadline() -> None:
     assert [commit.text for commit in core.commits] == ["Fly me to the"]
 
 
-def test_there_is_nothing_to_commit_in_silence_unless_the_client_ends_all_turns() -> None:
-    core = Core()
+def test_there_is_nothing_to_commit_in_silence_unless_the_client_ends_all_turns(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, SILENCE)
     assert core.send(CommitRequested()) == []
-    core = Core(MANUAL)
+    core = turn_core(MANUAL)
     core.hear(960, SILENCE)
     assert isinstance(core.send(CommitRequested())[0], TurnStarted)
     core.final("Whispered.")
@@ -414,8 +359,8 @@ def test_there_is_nothing_to_commit_in_silence_unless_the_client_ends_all_turns(
     assert [(commit.turn, commit.start_samples) for commit in core.commits] == [(1, 0), (2, samples_of_ms(960))]
 
 
-def test_silence_ends_no_turn_that_the_client_ends() -> None:
-    core = Core(MANUAL)
+def test_silence_ends_no_turn_that_the_client_ends(turn_core: NewCore) -> None:
+    core = turn_core(MANUAL)
     core.hear(960, VOICE)
     core.hear(9_600, SILENCE)
     core.send(InputStalled())
@@ -425,8 +370,8 @@ def test_silence_ends_no_turn_that_the_client_ends() -> None:
     assert [commit.text for commit in core.commits] == ["Fly me to Berlin."]
 
 
-def test_a_cleared_turn_does_not_count() -> None:
-    core = Core()
+def test_a_cleared_turn_does_not_count(turn_core: NewCore) -> None:
+    core = turn_core()
     core.hear(960, VOICE)
     core.hear(192, SILENCE)
     core.final("Fly me to Berlin.")
@@ -439,8 +384,8 @@ def test_a_cleared_turn_does_not_count() -> None:
     assert core.state.turn == 2
 
 
-def test_who_is_muted_says_nothing() -> None:
-    core = Core()
+def test_who_is_muted_says_nothing(turn_core: NewCore) -> None:
+    core = turn_core()
     core.send(MuteChanged(is_muted=True))
     assert core.hear(960, VOICE) == []
     core.send(MuteChanged(is_muted=False))

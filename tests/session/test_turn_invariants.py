@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnDetection, TurnProfile, TurnSettings
 from session.deadline import floor_ms
-from session.lexicons import text_cues
-from session.turn import step
 from session.turn_actions import (
     AmendTurn,
     CancelSpeculation,
@@ -22,7 +23,6 @@ from session.turn_actions import (
     SetTimer,
     SpeculateTurn,
     Timer,
-    TurnAction,
     TurnPaused,
     TurnResumed,
     TurnStarted,
@@ -36,57 +36,19 @@ from session.turn_events import (
     ItemAudible,
     KeyPressed,
     MuteChanged,
-    PartialReady,
     SayRequested,
     TimerExpired,
     TurnEvent,
     VadFrame,
 )
-from session.turn_state import TurnState, UserState, samples_of_ms
+from session.turn_state import UserState, samples_of_ms
+
+NewCore = Callable[..., Any]
 
 SETTINGS = TurnSettings()
 MANUAL = TurnSettings(detection=TurnDetection.MANUAL)
 VOICE, SILENCE = 0.9, 0.05
 FRAME_MS = 32
-
-
-class Core:
-    """A turn core and all it wanted, timers apart."""
-
-    def __init__(self, settings: TurnSettings = SETTINGS) -> None:
-        self.settings = settings
-        self.state = TurnState()
-        self.actions: list[TurnAction] = []
-        self.timers: list[SetTimer] = []
-
-    def send(self, *events: TurnEvent) -> list[TurnAction]:
-        before = len(self.actions)
-        for event in events:
-            self.state, actions = step(self.state, event, self.settings)
-            self.actions.extend(action for action in actions if not isinstance(action, SetTimer))
-            self.timers.extend(action for action in actions if isinstance(action, SetTimer))
-        return self.actions[before:]
-
-    def hear(self, ms: int, probability: float) -> list[TurnAction]:
-        return self.send(*[VadFrame(probability)] * -(-samples_of_ms(ms) // VAD_FRAME_SAMPLES))
-
-    def score(self, probability: float | None) -> list[TurnAction]:
-        return self.send(EndOfTurnScore(self.state.generation, probability))
-
-    def final(self, text: str = "", language: str = "en") -> list[TurnAction]:
-        return self.send(FinalReady(self.state.generation, text, language, text_cues(text, language)))
-
-    def partial(self, text: str) -> list[TurnAction]:
-        end_samples = self.state.now_samples
-        return self.send(PartialReady(self.state.turn, text, "en", text_cues(text, "en"), 0.5, end_samples))
-
-    def expire(self) -> list[TurnAction]:
-        timer = self.timers[-1]
-        return self.send(TimerExpired(timer.timer, timer.generation))
-
-    @property
-    def commits(self) -> list[CommitTurn]:
-        return [action for action in self.actions if isinstance(action, CommitTurn)]
 
 
 TEXTS = ["", "Hello.", "and the", "five five five", "I live in Berlin."]
@@ -122,7 +84,7 @@ ALL_SETTINGS = st.builds(
 )
 
 
-def play(core: Core, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]]) -> None:
+def play(core: Any, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]]) -> None:
     for run in runs:
         match run:
             case (float(probability), int(frames)):
@@ -145,9 +107,9 @@ def play(core: Core, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]]
 
 @given(RUNS, ALL_SETTINGS)
 def test_each_speculation_has_exactly_one_verdict_and_a_turn_that_ends_has_its_text(
-    runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
+    turn_core: NewCore, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
 ) -> None:
-    core = Core(settings)
+    core = turn_core(settings)
     play(core, runs)
     eager: SpeculateTurn | None = None
     count: dict[int, int] = {}
@@ -174,11 +136,11 @@ def test_each_speculation_has_exactly_one_verdict_and_a_turn_that_ends_has_its_t
 
 @given(RUNS, ALL_SETTINGS)
 def test_every_commit_follows_the_floor_silence_or_a_command_or_a_limit(
-    runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
+    turn_core: NewCore, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
 ) -> None:
-    core = Core(settings)
+    core = turn_core(settings)
     play(core, runs)
-    floor_samples = samples_of_ms(floor_ms(settings)) - VAD_FRAME_SAMPLES // 2
+    floor_samples = samples_of_ms(floor_ms(settings, core.state.weights.deadlines)) - VAD_FRAME_SAMPLES // 2
     for commit in core.commits:
         assert commit.start_samples < commit.end_samples <= commit.decided_samples
         if commit.reason is CommitReason.SILENCE:
@@ -188,9 +150,9 @@ def test_every_commit_follows_the_floor_silence_or_a_command_or_a_limit(
 
 @given(RUNS, ALL_SETTINGS)
 def test_turns_are_whole_and_in_order(
-    runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
+    turn_core: NewCore, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
 ) -> None:
-    core = Core(settings)
+    core = turn_core(settings)
     play(core, runs)
     turn, is_open = 0, False
     for action in core.actions:
@@ -218,9 +180,12 @@ def test_turns_are_whole_and_in_order(
 
 @given(RUNS, ALL_SETTINGS, st.booleans())
 def test_no_state_needs_the_user_to_be_left(
-    runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings, audio_comes: bool
+    turn_core: NewCore,
+    runs: list[TurnEvent | tuple[str, str] | tuple[float, int]],
+    settings: TurnSettings,
+    audio_comes: bool,
 ) -> None:
-    core = Core(settings)
+    core = turn_core(settings)
     play(core, runs)
     core.send(VadFrame(SILENCE))
     for _ in range(2):  # what was said while a turn at its limit was recognised is a turn of its own
@@ -239,9 +204,9 @@ def test_no_state_needs_the_user_to_be_left(
 
 @given(RUNS, ALL_SETTINGS)
 def test_the_newest_timer_is_that_of_the_state_and_no_older_one_counts(
-    runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
+    turn_core: NewCore, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
 ) -> None:
-    core = Core(settings)
+    core = turn_core(settings)
     play(core, runs)
     generations = [timer.generation for timer in core.timers]
     assert generations == sorted(set(generations))

@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from engines.base import Cancellation, TtsJob
 from engines.codec.decoder import DecodeLimits, Decoder
@@ -126,13 +125,10 @@ def user() -> User:
 
 
 @pytest.fixture
-def until(clock: FakeClock) -> Callable[[Callable[[], bool]], Awaitable[None]]:
-    """Advances the clock in steps of 20 ms until something is the case."""
+def until(virtual_time: Any) -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Lets time pass in steps of 20 ms until something is the case."""
 
     async def advance(condition: Callable[[], bool]) -> None:
-        with anyio.fail_after(20):
-            while not condition():
-                await wait_all_tasks_blocked()
-                clock.advance(0.02)
+        await virtual_time.until(condition, 0.02)
 
     return advance
