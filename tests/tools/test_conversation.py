@@ -70,8 +70,10 @@ def is_speaking(session: Session) -> bool:
     return any(isinstance(item, AgentTurn) and item.status is SpeechStatus.SPEAKING for item in session.history.items)
 
 
-async def barge_in(session: Session, user: Any, text: str) -> None:
-    await session.feed(user.speech(text))
+async def barge_in(session: Session, user: Any, text: str, until: Until) -> None:
+    """The user speaks over the agent, and their microphone stays open."""
+    await session.feed(user.speech(text) + user.silence(320))
+    await until(lambda: not is_speaking(session))
     await session.feed(user.silence(1_000))
 
 
@@ -203,7 +205,7 @@ async def test_an_interrupted_say_tells_what_was_heard_and_what_the_user_said(
     await until(lambda: is_speaking(session))
     stop_us = clock.now_us() + 1_500_000
     await until(lambda: clock.now_us() >= stop_us)
-    await barge_in(session, user, "Stop, please.")
+    await barge_in(session, user, "Stop, please.", until)
     await until(lambda: saying.done)
     (result,) = saying.results
     assert result.status is SpeechStatus.INTERRUPTED
@@ -222,7 +224,7 @@ async def test_an_interrupted_say_tells_of_the_turn_that_interrupted_it_and_list
     await until(lambda: session.info.received_ms > len(before) // 32 - 32)
     saying = start("say", session_id=session.session_id, text=LONG)
     await until(lambda: is_speaking(session))
-    await barge_in(session, user, "Stop, please.")
+    await barge_in(session, user, "Stop, please.", until)
     await until(lambda: saying.done)
     assert saying.results[0].user_turn.text == "Stop, please."
     assert (await call("listen", session_id=session.session_id)).turn.text == "Before."
