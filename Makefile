@@ -7,7 +7,7 @@ PYTHON ?=
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models demo serve test test-coqui test-clients test-conformance lint format types bench docs lock clean
+.PHONY: help setup setup-dev models demo serve test test-coqui test-clients test-conformance lint format types bench eval docs lock clean
 
 help: ## List every habit
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36mmake %-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ format: setup-dev ## Format the code
 bench: models $(VENV)/.bench ## Measure everything, peers included; leaves bench-out/report.html
 	@$(BIN)/python -m benchmarks all
 
+eval: models setup-dev ## Measure recognition, turns and all the rest of `antiphon eval`; leaves eval-out/report.html
+	@$(BIN)/antiphon models pull --tests
+	@$(BIN)/antiphon eval all --corpus $${ANTIPHON_SPEECH_DIR:-../shared/speech}
+
 docs: setup ## Write docs/tools.md and the generated tables anew
 	@$(BIN)/python scripts/docs.py
 
@@ -90,4 +94,4 @@ lock: ## Write the lock files anew (needs uv)
 	@scripts/lock.sh
 
 clean: ## Remove what the commands above made, but not the models
-	rm -rf $(VENV) demo-out bench-out dist .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
+	rm -rf $(VENV) demo-out bench-out eval-out dist .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from math import sqrt
 from typing import Final
 
-from evals.asr.calibration import beliefs, calibration_error, reliability
+from evals.asr.calibration import Belief, calibration_error, reliability
 from evals.asr.outcomes import Outcome
 from evals.asr.words import counts_characters
 from evals.clip import mono_mp3
@@ -22,11 +22,14 @@ _NORMALISED: Final = "Texts are normalised as in the Whisper paper, by whisper-n
 _MANY: Final = 2
 
 
-def section(found: Sequence[Outcome], failed: int, took_s: float, notes: Sequence[str]) -> Section:
+def section(
+    found: Sequence[Outcome], words: Sequence[Belief], failed: int, took_s: float, notes: Sequence[str]
+) -> Section:
     """All that is known of recognition, recording by recording.
 
     Args:
         found: What came of the recordings.
+        words: With their probabilities, as far as they were asked for.
         failed: Those that nothing came of.
         took_s: The section.
         notes: What else is to be said.
@@ -42,9 +45,9 @@ def section(found: Sequence[Outcome], failed: int, took_s: float, notes: Sequenc
         name="asr",
         title="Recognition",
         notes=(counts, *_speakers(found), *_detectable(wer), *notes),
-        rows=tuple(_rows(found, speech, silent, wer, failed)),
+        rows=tuple(_rows(found, speech, silent, wer, words, failed)),
         tables=tuple(_tables(speech, silent)),
-        plots=tuple(_plots(speech)),
+        plots=tuple(_plots(speech, words)),
         cases=tuple(_cases(found)),
         case_note="Struck through: as it was said. Underlaid: as it was recognised.",
         took_s=took_s,
@@ -52,14 +55,14 @@ def section(found: Sequence[Outcome], failed: int, took_s: float, notes: Sequenc
 
 
 def _rows(
-    found: Sequence[Outcome], speech: Sequence[Outcome], silent: Sequence[Outcome], wer: Estimate | None, failed: int
+    found: Sequence[Outcome],
+    speech: Sequence[Outcome],
+    silent: Sequence[Outcome],
+    wer: Estimate | None,
+    words: Sequence[Belief],
+    failed: int,
 ) -> list[Row]:
     known = [one for one in speech if one.knows_language]
-    words = [
-        belief
-        for one in speech
-        for belief in beliefs(one.heard.words, one.utterance.text or "", one.utterance.language, one.utterance.block)
-    ]
     blocks = {block: number for number, block in enumerate(dict.fromkeys(one.utterance.block for one in found))}
     owners = [blocks[one.utterance.block] for one in found]
     took_ms = [1000 * one.heard.took_s for one in found]
@@ -106,7 +109,7 @@ def _rows(
             unit="%",
             note="expected difference between a word's probability and the share of such words that are right"
             if words
-            else "the target tells no probabilities of words",
+            else "not asked for, or the target does not tell",
             estimate=calibration_error(words),
         ),
         Row(
@@ -255,7 +258,7 @@ def _confusions(speech: Sequence[Outcome]) -> Table | None:
     return Table(title="Languages taken for another", head=("spoken", "taken for", "recordings"), rows=rows)
 
 
-def _plots(speech: Sequence[Outcome]) -> list[Plot]:
+def _plots(speech: Sequence[Outcome], words: Sequence[Belief]) -> list[Plot]:
     languages = sorted({one.utterance.language for one in speech})
     by_language = [[one for one in speech if one.utterance.language == language] for language in languages]
     plots: list[Plot] = []
@@ -306,11 +309,6 @@ def _plots(speech: Sequence[Outcome]) -> list[Plot]:
                 style="ecdf",
             )
         )
-    words = [
-        belief
-        for one in speech
-        for belief in beliefs(one.heard.words, one.utterance.text or "", one.utterance.language, one.utterance.block)
-    ]
     if words:
         plots.append(reliability(words))
     return plots

@@ -34,14 +34,16 @@ async def recognise(
     transcriber: Transcriber,
     runner: Runner,
     advance: Callable[[], None] = lambda: None,
+    *,
+    words: bool = False,
 ) -> list[Heard | Failure]:
     """What was heard in each, in order. What the target has recognised before is not asked again."""
 
     async def work(recording: Recording) -> Heard:
-        return await transcriber.transcribe(recording.load(), recording.language)
+        return await transcriber.transcribe(recording.load(), recording.language, words=words)
 
     def key(recording: Recording) -> tuple[object, ...]:
-        return (digest(recording.load()), transcriber.identity, recording.language)
+        return (digest(recording.load()), transcriber.identity, recording.language, words)
 
     return await runner.run(recordings, work, key, Heard, kind="transcript", advance=advance)
 

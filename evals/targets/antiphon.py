@@ -35,7 +35,7 @@ class AntiphonTranscriber:
         self._model = model or None
         self.identity = f"{identity} beam={beam} model={model}"
 
-    async def transcribe(self, audio: bytes, language: str | None) -> Heard:
+    async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:
         """The whole window, as uploads are recognised."""
         began = time.perf_counter()
         arguments = {
@@ -43,7 +43,7 @@ class AntiphonTranscriber:
             "language": language,
             "beam_size": self._beam,
             "model": self._model,
-            "word_times": True,
+            "word_times": words,
             "whole": True,
         }
         found = msgspec.json.decode(await self._call("transcribe", arguments), type=TranscribeOutput)

@@ -25,7 +25,7 @@ class Heard(Struct, frozen=True, kw_only=True):
     language: str = ""
     """ISO 639-1; empty if it does not say."""
     words: tuple[Word, ...] = ()
-    """With their probabilities; empty if it does not tell them."""
+    """With their probabilities; empty unless asked for, and if it does not tell them."""
     took_s: float = 0.0
     """From the request to the last of the answer."""
 
@@ -63,12 +63,14 @@ class Transcriber(Protocol):
     """All that its texts depend on besides the recording and its language: what serves, its version, the hash of its
     weights, its options. Results are kept under it."""
 
-    async def transcribe(self, audio: bytes, language: str | None) -> Heard:
+    async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:
         """What is said in a file (WAV, FLAC, Ogg, MP3).
 
         Args:
             audio: The file.
             language: ISO 639-1; ``None`` has it detected.
+            words: Whether to tell each word and how sure it is. Whisper's text may differ then: it looks for more after
+                the last word.
 
         Raises:
             SpeechError: As the target has it; those that are ``retryable`` are tried again.

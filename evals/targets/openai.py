@@ -52,31 +52,32 @@ class OpenAITranscriber:
         self._is_verbose = True
         self.identity = f"{identity} model={self._model}"
 
-    async def transcribe(self, audio: bytes, language: str | None) -> Heard:
-        """With words, where the server has ``verbose_json``."""
+    async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:
+        """With a language and words, where the server has ``verbose_json``."""
         began = time.perf_counter()
-        found = await self._ask(audio, language)
-        words = tuple(
+        found = await self._ask(audio, language, words=words)
+        sure = tuple(
             Word(word.word.strip(), word.start, word.end, word.probability)
             for word in found.words or ()
             if word.probability is not None
         )
         return Heard(
-            text=found.text.strip(), language=_code(found.language), words=words, took_s=time.perf_counter() - began
+            text=found.text.strip(), language=_code(found.language), words=sure, took_s=time.perf_counter() - began
         )
 
     async def detect_language(self, audio: bytes) -> LanguageGuess | None:
         """What it says the language is, if it says so."""
-        found = await self._ask(audio, None)
+        found = await self._ask(audio, None, words=False)
         return LanguageGuess(_code(found.language), 1.0) if found.language else None
 
-    async def _ask(self, audio: bytes, language: str | None) -> _Transcription:
+    async def _ask(self, audio: bytes, language: str | None, *, words: bool) -> _Transcription:
         form: dict[str, Any] = {"model": self._model, "temperature": "0"}
         if language:
             form["language"] = language
         if self._is_verbose:
             try:
-                extra = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
+                granularity = "word" if words else "segment"
+                extra = {"response_format": "verbose_json", "timestamp_granularities[]": granularity}
                 return await self._post(audio, {**form, **extra})
             except SpeechError as error:
                 if error.code is not ErrorCode.INVALID_REQUEST:

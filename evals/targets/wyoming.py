@@ -42,7 +42,7 @@ class WyomingTranscriber:
                 ErrorCode.MISSING_EXTRA, "Targets of the Wyoming protocol need a library. Run: pip install wyoming"
             ) from error
 
-    async def transcribe(self, audio: bytes, language: str | None) -> Heard:
+    async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:  # noqa: ARG002
         """The whole recording at once, 16 kHz."""
         pcm = pcm16_from_float(await anyio.to_thread.run_sync(decode, audio, None))
         form = {"rate": SESSION_RATE_HZ, "width": 2, "channels": 1}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from evals.asr.calibration import Belief, beliefs
 from evals.asr.figures import section
 from evals.asr.live import Streamed, stream
 from evals.asr.outcomes import NO_SPEECH, Outcome, outcome, sample_of
@@ -19,17 +20,18 @@ from evals.corpora.utterance import Utterance
 from evals.report import Section
 from evals.runner import Failure, Runner
 from evals.samples import Sample
-from evals.targets.base import Target
+from evals.targets.base import Heard, Target
 from server.evaluation.area import Findings, Track, Wish
 from server.evaluation.targets import BEAM, opened
 from server.settings import Settings
 
 STREAM: Final = 24
 """Recordings: two minutes or so."""
+CALIBRATE: Final = 24
 _SESSIONS: Final = 3
 """At a time: as many as a small machine has time for."""
 _QUICK: Final = 8
-_QUICK_STREAM: Final = 3
+_QUICK_DRAWN: Final = 3
 _SHOWN: Final = 3
 
 
@@ -38,6 +40,8 @@ class AsrWish(Wish, frozen=True, kw_only=True):
 
     beam: int = BEAM
     """Of the search, where the target can be told; 1 is greedy."""
+    calibrate: int = CALIBRATE
+    """Recordings that are recognised once more, with the words' probabilities: Whisper's text may differ then."""
     detect: bool = True
     """Whether to ask for the language, too."""
     stream: int = STREAM
@@ -57,6 +61,7 @@ async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findi
     async with opened(wish, settings, beam=wish.beam) as target:
         runner = Runner(Cache(cache_dir()), wish.parallel)
         found, failures = await _recognised(wish, target, utterances, runner, track)
+        words = await _words(wish, target, found, runner, track)
         took_s = time.perf_counter() - began
         streamed, live = await _streamed(wish, target, found, track)
     notes = [f"{wish.parallel} requests at a time."]
@@ -65,7 +70,7 @@ async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findi
     notes += [f"{one.id}: {failure.message}" for one, failure in failures[:_SHOWN]]
     samples = [*map(sample_of, found), *(_failed(one, failure) for one, failure in failures)]
     return Findings(
-        sections=(section(found, len(failures), took_s, notes), *streamed),
+        sections=(section(found, words, len(failures), took_s, notes), *streamed),
         samples=(*samples, *live),
         models=target.models,
         options={"beam": str(wish.beam)},
@@ -92,6 +97,26 @@ async def _recognised(
     return found, failures
 
 
+async def _words(wish: AsrWish, target: Target, found: Sequence[Outcome], runner: Runner, track: Track) -> list[Belief]:
+    chosen = _drawn([one for one in found if one.is_speech], wish.calibrate, wish)
+    with track("Asking for probabilities", len(chosen)) as advance:
+        recordings = [recording_of(one.utterance) for one in chosen]
+        told = await recognise(recordings, target.transcriber, runner, lambda: advance(1), words=True)
+    return [
+        belief
+        for one, heard in zip(chosen, told, strict=True)
+        if isinstance(heard, Heard)
+        for belief in beliefs(heard.words, one.utterance.text or "", one.utterance.language, one.utterance.block)
+    ]
+
+
+def _drawn(found: Sequence[Outcome], count: int, wish: AsrWish) -> list[Outcome]:
+    """So many of them, by the seed."""
+    count = min(count, _QUICK_DRAWN) if wish.quick else count
+    chosen = random.Random(wish.seed).sample(found, min(count, len(found)))  # noqa: S311  of an even choice
+    return sorted(chosen, key=lambda one: one.utterance.id)
+
+
 async def _streamed(
     wish: AsrWish, target: Target, found: Sequence[Outcome], track: Track
 ) -> tuple[list[Section], list[Sample]]:
@@ -99,8 +124,7 @@ async def _streamed(
         return [], []
     http, began = target.antiphon, time.perf_counter()
     speech = [one for one in found if one.is_speech and one.utterance.kind == "utterance"]
-    random.Random(wish.seed).shuffle(speech)  # noqa: S311  of an even choice, not of a secret
-    chosen = sorted(speech[: _QUICK_STREAM if wish.quick else wish.stream], key=lambda one: one.utterance.id)
+    chosen = _drawn(speech, wish.stream, wish)
     runner = Runner(Cache(cache_dir()), _SESSIONS)
     with track("Saying them to sessions", len(chosen)) as advance:
         results = await runner.run(

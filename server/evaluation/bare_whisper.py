@@ -55,10 +55,10 @@ class BareWhisper:
             f"compute={settings.compute_type} beam={beam} seed={seed}"
         )
 
-    async def transcribe(self, audio: bytes, language: str | None) -> Heard:
-        """With the words' probabilities. Decoding the file is not counted."""
+    async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:
+        """Decoding the file is not counted."""
         samples = await to_thread.run_sync(_decoded, audio)
-        return await to_thread.run_sync(self._transcribe, samples, language, limiter=self._one)
+        return await to_thread.run_sync(self._transcribe, samples, language, words, limiter=self._one)
 
     async def detect_language(self, audio: bytes) -> LanguageGuess | None:
         """By the first 30 s."""
@@ -66,23 +66,23 @@ class BareWhisper:
         language, probability, _ = await to_thread.run_sync(self._model.detect_language, samples, limiter=self._one)
         return LanguageGuess(str(language), float(probability))
 
-    def _transcribe(self, samples: Samples, language: str | None) -> Heard:
+    def _transcribe(self, samples: Samples, language: str | None, words: bool) -> Heard:  # noqa: FBT001  by to_thread
         began = time.perf_counter()
         segments, info = self._model.transcribe(
             samples,
             language=language,
             beam_size=self._beam,
             condition_on_previous_text=False,
-            word_timestamps=True,
+            word_timestamps=words,
         )
         found: list[Any] = list(segments)
-        words = tuple(
+        told = tuple(
             Word(str(word.word).strip(), float(word.start), float(word.end), float(word.probability))
             for segment in found
             for word in segment.words or ()
         )
         text = "".join(str(segment.text) for segment in found).strip()
-        return Heard(text=text, language=str(info.language), words=words, took_s=time.perf_counter() - began)
+        return Heard(text=text, language=str(info.language), words=told, took_s=time.perf_counter() - began)
 
 
 def _decoded(audio: bytes) -> Samples:

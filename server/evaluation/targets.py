@@ -117,5 +117,7 @@ def with_hash(name: str, fingerprint: str) -> str:
 async def _client(url: str, key: str | None) -> AsyncGenerator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     timeout = httpx.Timeout(_TIMEOUT_S, connect=10.0)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout) as http:
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, timeout=timeout, limits=httpx.Limits(max_connections=None)
+    ) as http:
         yield http

@@ -62,7 +62,7 @@ async def test_an_antiphon_is_asked_by_its_tools() -> None:
         assert base64.b64decode(arguments["audio"]) == AUDIO
         if request.url.path == "/v1/tools/detect_language":
             return httpx.Response(200, json={"language": "de", "probability": 0.9, "candidates": []})
-        assert (request.url.path, arguments["beam_size"], arguments["whole"]) == ("/v1/tools/transcribe", 1, True)
+        assert (request.url.path, arguments["beam_size"], arguments["word_times"]) == ("/v1/tools/transcribe", 1, True)
         word = {"text": "Ja", "start_s": 0.0, "end_s": 0.2, "probability": 0.7}
         found: dict[str, object] = {
             "text": "Ja",
@@ -75,7 +75,7 @@ async def test_an_antiphon_is_asked_by_its_tools() -> None:
 
     async with server(answer) as http:
         asked = AntiphonTranscriber(http, "x", beam=1)
-        heard = await asked.transcribe(AUDIO, "de")
+        heard = await asked.transcribe(AUDIO, "de", words=True)
         guess = await asked.detect_language(AUDIO)
     assert (heard.text, heard.words) == ("Ja", (Word("Ja", 0.0, 0.2, 0.7),))
     assert heard.took_s > 0
@@ -110,7 +110,7 @@ async def test_an_openai_server_that_tells_a_language_is_believed() -> None:
 
     async with server(answer) as http:
         guess = await OpenAITranscriber(http, "x").detect_language(AUDIO)
-        heard = await OpenAITranscriber(http, "x").transcribe(AUDIO, None)
+        heard = await OpenAITranscriber(http, "x").transcribe(AUDIO, None, words=True)
     assert guess is not None
     assert guess.language == "de"
     assert [word.text for word in heard.words] == ["Hallo"]

@@ -16,8 +16,8 @@ import pytest
 pytestmark = [pytest.mark.real, pytest.mark.flow, pytest.mark.timeout(900)]
 
 ENGINE = "engine:whisper-base"
-SOME = "ljspeech|gcp|leopard"
-"""Recordings of a few seconds, of several rates."""
+# Languages in which this model is far from perfect, so that little is enough to show: eleven recordings, two minutes.
+CORPUS = ("--language", "de", "--language", "pt", "--compute-type", "int8", "--no-detect", "--calibrate", "0")
 # How long things take is for a quiet machine to say, not for a test.
 GATE = '[absolute]\n"*.wer" = 0.005\n\n[relative]\n'
 
@@ -60,7 +60,7 @@ def measure(speech_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
     def run(target: str, *options: str) -> Path:
         out = tmp_path_factory.mktemp("run")
-        done = antiphon("asr", "--corpus", speech_dir, "--target", target, "--no-detect", "--out", out, *options)
+        done = antiphon("asr", "--corpus", speech_dir, "--target", target, "--out", out, *CORPUS, *options)
         assert (out / "report.html").exists(), done.stdout + done.stderr
         return out
 
@@ -128,11 +128,11 @@ def test_a_broken_resampler_is_caught(
     measure: Callable[..., Path], plain: Path, failures: Callable[[Path, Path], list[str]], tmp_path: Path
 ) -> None:
     with planted(WRONG_RATE, tmp_path) as url:
-        assert failures(plain, measure(url, "--match", SOME, "--stream", "0")) == ["asr.wer"]
+        assert failures(plain, measure(url, "--limit", "6", "--stream", "0")) == ["asr.wer"]
 
 
 def test_a_leaked_session_is_caught(
     measure: Callable[..., Path], plain: Path, failures: Callable[[Path, Path], list[str]], tmp_path: Path
 ) -> None:
     with planted(SHARED_BUFFER, tmp_path) as url:
-        assert "stream.leaks" in failures(plain, measure(url, "--match", SOME, "--stream", "6"))
+        assert "stream.leaks" in failures(plain, measure(url, "--limit", "6", "--stream", "6"))

@@ -11,7 +11,7 @@ from rich_click import RichCommand
 from server.cli.eval.options import common_of, corpus_options, run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
-from server.evaluation.asr import STREAM, AsrWish, evaluate_asr
+from server.evaluation.asr import CALIBRATE, STREAM, AsrWish, evaluate_asr
 from server.evaluation.targets import BEAM
 
 
@@ -27,14 +27,22 @@ from server.evaluation.targets import BEAM
     show_default=True,
     help="Recordings said to sessions in real time, where the target has sessions.",
 )
+@click.option(
+    "--calibrate",
+    type=click.IntRange(0),
+    default=CALIBRATE,
+    show_default=True,
+    help="Recordings recognised once more, with the probabilities of words.",
+)
 @settings_options
-def asr(*, config: Path | None, beam: int, detect: bool, stream: int, **given: Any) -> None:  # noqa: ANN401  see options
+def asr(*, config: Path | None, beam: int, detect: bool, stream: int, calibrate: int, **given: Any) -> None:  # noqa: ANN401  see options
     """Measure recognition: word error rates by language, kind and noise, invented words, calibration, speed."""
     common = common_of(given)
     wish = AsrWish(
         beam=beam,
         detect=detect,
         stream=stream,
+        calibrate=calibrate,
         server_options=server_options(config, given),
         **common,
     )

@@ -50,6 +50,7 @@ async def test_plain_faster_whisper_agrees_with_the_reference(beam: int, speech_
         selection=Selection(kinds=("utterance",)),
         beam=beam,
         detect=False,
+        calibrate=0,
     )
     settings = Settings(engine=EngineSettings(device="cpu", compute_type="int8"))
     report, samples = await evaluate([(evaluate_asr, wish)], settings, track)
