@@ -19,6 +19,7 @@ from evals.turns.endpointing import (
     first_score,
     frontier,
     least_latency,
+    least_median,
     model_and_timeout,
     pipecat,
     silence_alone,
@@ -82,6 +83,16 @@ def endpoint_rows(corpus: Sequence[ClipPauses], ours: Ours, prefix: str) -> list
             "ms",
             {name: _latency(corpus, ours, name, least_latency(found, budget)) for name, found in swept.items()},
             "the least of any setting whose false cutoffs are within",
+        )
+        for budget in _CUTOFF_BUDGETS
+    ]
+    rows += [
+        _row(
+            f"{prefix}.latency_p50_at_{round(100 * budget)}_pct",
+            f"Median latency at {budget:.0%} false cutoffs",
+            "ms",
+            {name: _median(corpus, ours, name, least_median(found, budget)) for name, found in swept.items()},
+            "the same with the least median",
         )
         for budget in _CUTOFF_BUDGETS
     ]
@@ -164,6 +175,13 @@ def _latency(corpus: Sequence[ClipPauses], ours: Ours, name: str, setting: Setti
         return None
     decisions = decide(corpus, _fire(ours, name, setting))
     return estimate(decisions.latency_ms, decisions.end_clips)
+
+
+def _median(corpus: Sequence[ClipPauses], ours: Ours, name: str, setting: Setting | None) -> Estimate | None:
+    if setting is None:
+        return None
+    decisions = decide(corpus, _fire(ours, name, setting))
+    return quantile(decisions.latency_ms, 0.5, decisions.end_clips)
 
 
 def _fewer(

@@ -186,6 +186,12 @@ def least_latency(settings: Sequence[Setting], cutoff_rate: float) -> Setting | 
     return min(within, key=lambda setting: (setting.latency_ms, setting.cutoff_rate), default=None)
 
 
+def least_median(settings: Sequence[Setting], cutoff_rate: float) -> Setting | None:
+    """The same with the least median: half of the ends are as quick, however long the others take."""
+    within = [setting for setting in settings if setting.cutoff_rate <= cutoff_rate]
+    return min(within, key=lambda setting: (setting.median_ms, setting.latency_ms), default=None)
+
+
 def frontier(settings: Sequence[Setting]) -> list[Setting]:
     """Those that no other beats in both, by latency."""
     best: list[Setting] = []

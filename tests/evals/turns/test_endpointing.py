@@ -12,6 +12,7 @@ from evals.turns.endpointing import (
     first_score,
     frontier,
     least_latency,
+    least_median,
     model_and_timeout,
     pipecat,
     silence_alone,
@@ -88,6 +89,9 @@ def test_operating_points_are_the_best_within_a_budget() -> None:
     slow = least_latency(sweep_silence(corpus), 0.0)
     assert slow is not None
     assert slow.timeout_ms == 700
+    half = least_median(settings, 0.5)
+    assert half is not None
+    assert (half.cutoff_rate, half.median_ms) == (0.5, 200.0)
     best = frontier(settings)
     assert [one.latency_ms for one in best] == sorted(one.latency_ms for one in best)
     assert all(a.cutoff_rate > b.cutoff_rate for a, b in pairwise(best))
