@@ -51,7 +51,7 @@ class VirtualTime:
 
     async def until(self, condition: Callable[[], bool], step_s: float) -> None:
         """Let it pass step by step until something is the case."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             while not condition():
                 await wait_all_tasks_blocked()
                 if self._models_work():

@@ -201,7 +201,7 @@ async def test_say_returns_no_sooner_than_the_audio_is_long(
 async def test_an_interrupted_say_tells_what_was_heard_and_what_the_user_said(
     start: Start, session: Session, user: Any, until: Until, call: Call, clock: FakeClock
 ) -> None:
-    saying = start("say", session_id=session.session_id, text=LONG)
+    saying = start("say", session_id=session.session_id, text=LONG, user_timeout_s=300.0)
     await until(lambda: is_speaking(session))
     stop_us = clock.now_us() + 1_500_000
     await until(lambda: clock.now_us() >= stop_us)
@@ -222,7 +222,7 @@ async def test_an_interrupted_say_tells_of_the_turn_that_interrupted_it_and_list
     before = user.speech("Before.") + user.silence(1_500)
     await session.feed(before)
     await until(lambda: session.info.received_ms > len(before) // 32 - 32)
-    saying = start("say", session_id=session.session_id, text=LONG)
+    saying = start("say", session_id=session.session_id, text=LONG, user_timeout_s=300.0)
     await until(lambda: is_speaking(session))
     await barge_in(session, user, "Stop, please.", until)
     await until(lambda: saying.done)
