@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 NO_SESSION = "ses_AAAAAAAAAAAAAAAAAAAAAA"
 BOTH_REVISIONS = pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
 REVOKED_WITHIN_S = 5.0
-DRAIN_S = 20.0
+DRAIN_S = 60.0
 META: dict[str, Any] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -241,3 +241,16 @@ async def test_a_server_that_stops_answers_the_calls_that_wait(server_process: A
         assert result["structuredContent"]["status"] == "closed"
         with anyio.fail_after(DRAIN_S / 2):
             assert await to_thread.run_sync(server.ended, abandon_on_cancel=True) == 0
+
+
+async def test_a_server_that_stops_finishes_a_call_of_an_older_client(server_process: Any, client: Any) -> None:
+    text = "9" * 1_500  # spoken digit by digit, which takes seconds
+    with server_process(server_drain_s=DRAIN_S) as server:
+        async with client(server.url) as agent:
+            headers = await connected(agent)
+            call = message("tools/call", {"name": "synthesize", "arguments": {"text": text}})
+            async with agent.stream("POST", "/mcp", json=call, headers=headers) as stream:
+                server.process.terminate()
+                (result,) = await results(stream)
+        assert result["structuredContent"]["duration_s"] > 100
+        assert await to_thread.run_sync(server.ended) == 0
