@@ -31,6 +31,8 @@ MAX_CONNECTIONS_EACH: Final = 100
 CONNECTION_IDLE_S: Final = 600.0
 """Without a request or stream of its own; the client then begins a new one, as that revision wants."""
 _FULL_RETRY_S: Final = 5.0
+_POLICY_VIOLATION: Final = 1008
+"""Close code of RFC 6455. Before the handshake it is an HTTP 403."""
 
 
 class McpManager(StreamableHTTPSessionManager):
@@ -84,6 +86,11 @@ def mcp_route(manager: McpManager) -> ASGIRouteHandler:
 
     @asgi(PATH, copy_scope=True, opt=needs())
     async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send(
+                {"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "MCP is spoken over HTTP here."}
+            )
+            return
         principal = principal_of(scope)
         scope["state"][PRINCIPAL_KEY] = principal
         # The SDK binds the connections of 2025-11-25 to whom it finds here.

@@ -104,7 +104,7 @@ class McpResources:
         self._client = client
 
     async def list(self, _context: RequestContext, _params: PaginatedRequestParams | None) -> ListResourcesResult:
-        """What is always there. Sessions are not listed: who has an id may read what is behind it."""
+        """What is always there. Sessions are not listed: who opened one has its id."""
         return ListResourcesResult(resources=_RESOURCES)
 
     async def list_templates(

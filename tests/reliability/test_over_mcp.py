@@ -147,6 +147,9 @@ async def test_what_is_another_principals_looks_unknown(serving: Any, keys: Any,
                 errors.append(caught.value.error.model_dump_json().replace(asked, "ID"))
             assert errors[0] == errors[1]
         assert (await ours.read_resource(f"antiphon://audio/{audio_id}")).contents
+        # Programs of the tenant share it over HTTP.
+        over_http = await http_b.get(f"{url}/v1/sessions/{session_id}")
+        assert over_http.status_code == (200 if tenant == "a" else 404)
         assert not (await ours.call_tool("get_conversation", {"session_id": session_id})).is_error
 
 

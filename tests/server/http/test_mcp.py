@@ -13,6 +13,9 @@ import pytest
 from anyio import to_thread
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from engines.fake import FakeBehaviour
 from server.mcp import endpoint
@@ -164,6 +167,14 @@ async def test_requests_are_counted_and_logged_by_their_route(live: httpx.AsyncC
     assert (await call(live, "tools/list")).headers["x-request-id"]
     metrics = (await live.get("/metrics")).text
     assert 'route="/mcp"' in metrics
+
+
+async def test_a_websocket_is_refused(live: httpx.AsyncClient) -> None:
+    with capture_logs() as logs, pytest.raises(InvalidStatus) as caught:
+        async with connect(f"{str(live.base_url).replace('http', 'ws').rstrip('/')}/mcp"):
+            pass
+    assert caught.value.response.status_code == 403
+    assert [log["status"] for log in logs if log["event"] == "request"] == [1008]
 
 
 async def test_only_the_path_itself_is_the_protocol(live: httpx.AsyncClient) -> None:
