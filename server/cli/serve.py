@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -30,6 +31,8 @@ from server.logs import configure_logs
 from server.settings import LoadedSettings, ServerSettings, Settings, setting_fields, without_secrets
 
 _BACKLOG: Final = 2_048
+_FILES_WANTED: Final = 65_536
+"""Each connection is one. Systems give a process 1,024, and more to who asks."""
 
 
 @click.command(cls=RichCommand)
@@ -66,6 +69,7 @@ def serve(config: Path | None, *, print_settings: bool, as_json: bool, fake_engi
         return
     settings = loaded.settings
     configure_logs(settings.log)
+    raise_file_limit()
     with bind(settings.server) as listener:
         anyio.run(partial(_serve, settings, listener, fake_engines=fake_engines), backend_options={"use_uvloop": True})
 
@@ -93,6 +97,14 @@ def uvicorn_config(app: Litestar, settings: Settings) -> uvicorn.Config:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
     )
+
+
+def raise_file_limit() -> None:
+    """Have as many open files as are wanted, or as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(_FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _ignore(_signal_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 
 from schemas.errors import SpeechError
 from server.cli.main import antiphon
-from server.cli.serve import bind
+from server.cli.serve import bind, raise_file_limit
 from server.settings import ServerSettings
 
 
@@ -68,6 +69,18 @@ def test_a_public_address_wants_keys_or_to_be_told_that_it_is_meant(tmp_path: Pa
     assert "--insecure" in result.stderr
     shown = CliRunner().invoke(antiphon, [*arguments, "--insecure", "--print-settings", "--json"])
     assert json.loads(shown.output)["auth"]["mode"] == "off"
+
+
+def test_there_may_be_as_many_connections_as_the_system_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+        for _ in range(2):
+            raise_file_limit()
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
