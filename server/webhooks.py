@@ -145,6 +145,7 @@ class Webhooks:
         self, receiver: Receiver, webhook: SessionWebhook, session: Session, sessions: OwnSessions
     ) -> None:
         structlog.contextvars.clear_contextvars()  # not the request that opened it
+        structlog.contextvars.bind_contextvars(session_id=session.session_id)
         try:
             async with sessions.subscribe(session.session_id) as events:
                 is_told = await _post_all(receiver, webhook, session, events)
@@ -152,6 +153,8 @@ class Webhooks:
                 _log.error("webhook_ended", reason="a message was not taken: no more are posted for this session")
         except SpeechError as error:
             _log.error("webhook_ended", reason=error.message)
+        except Exception:  # noqa: BLE001  the boundary: one session's must not stop the others
+            _log.exception("webhook_failed", endpoint="session")
         finally:
             self._following[sessions.principal.tenant] -= 1
             self._following = +self._following

@@ -181,6 +181,29 @@ async def test_an_address_that_takes_nothing_is_posted_to_no_more(client: Client
     assert SECRET not in str(logs)
 
 
+async def test_a_fault_of_the_server_ends_one_and_no_other(
+    client: Client, web_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = webhooks_module.message_of
+    failing = iter([RuntimeError("bug")])
+
+    def make_or_fail(*arguments: Any, **options: Any) -> Any:
+        if (error := next(failing, None)) is not None:
+            raise error
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(webhooks_module, "message_of", make_or_fail)
+    with capture_logs() as logs:
+        async with client(session_trusted_hosts=(web_server.host,)) as caller:
+            failed = await opened(caller, webhook(f"{web_server.url}/failed"))
+            with anyio.fail_after(10):
+                while "webhook_failed" not in [entry["event"] for entry in logs]:
+                    await anyio.wait_all_tasks_blocked()
+            await opened(caller, webhook(f"{web_server.url}/other"))
+            assert (await caller.get(f"/v1/sessions/{failed}")).json()["state"] == "open"
+    assert [hit.path for hit in web_server.hits] == ["/other"] * 2
+
+
 async def test_a_tenant_has_so_many_at_a_time(client: Client, web_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks_module, "FOLLOWED_EACH", 1)
     async with client(session_trusted_hosts=(web_server.host,)) as caller:
