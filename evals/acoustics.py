@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 import numpy as np
-import soxr
 from msgspec import Struct
+from scipy import signal
 
+from evals.codec import G711, coded
 from schemas.audio import SESSION_RATE_HZ, Samples
 
 _PACKET_SAMPLES: Final = SESSION_RATE_HZ * 20 // 1000
 _MEAN_BURST_PACKETS: Final = 3.0
 """Lost in a row: losses on real networks come in bursts (Gilbert's model)."""
-_NARROW_HZ: Final = 8_000
-_MU: Final = 255.0
 _LEVEL: Final = 0.05
 """RMS of speech in the corpus, -26 dBFS: what voices give, about."""
 
@@ -72,7 +71,7 @@ def heard_through(channel: Channel, samples: Samples, noises: Sequence[Samples],
         rng: Draws.
     """
     out = samples.copy()
-    level = _speech_level(samples)
+    level = speech_level(samples)
     if channel.noise_snr_db is not None:
         out += background(len(out), noises, rng) * level * 10 ** (-channel.noise_snr_db / 20)
     if channel.bursts:
@@ -81,7 +80,7 @@ def heard_through(channel: Channel, samples: Samples, noises: Sequence[Samples],
             start = int(rng.integers(0, len(out) - len(burst) + 1))
             out[start : start + len(burst)] += burst * level * 10 ** (-rng.uniform(-5, 10) / 20)
     if channel.g711:
-        out = g711(out)
+        out = coded(out, G711)
     if channel.loss:
         out = lossy(out, channel.loss, rng)
     return np.clip(out, -1.0, 1.0)
@@ -130,19 +129,9 @@ def at_level(samples: Samples, gain_db: float = 0.0) -> Samples:
 
 def in_room(samples: Samples, response: Samples) -> Samples:
     """As heard from the other side of a room, at the same level."""
-    level = _speech_level(samples)
-    out = np.convolve(samples, response)[: len(samples)].astype(np.float32)
-    return out * np.float32(level / max(_speech_level(out), 1e-6))
-
-
-def g711(samples: Samples) -> Samples:
-    """Through a telephone line: 8 kHz, eight bits, mu-law (ITU-T G.711, the continuous form of its curve)."""
-    narrow = np.asarray(soxr.resample(samples, SESSION_RATE_HZ, _NARROW_HZ), np.float64)
-    curved = np.sign(narrow) * np.log1p(_MU * np.minimum(1.0, np.abs(narrow))) / np.log1p(_MU)
-    steps = np.rint(curved * 127) / 127
-    flat = np.sign(steps) * np.expm1(np.abs(steps) * np.log1p(_MU)) / _MU
-    wide = np.asarray(soxr.resample(flat.astype(np.float32), _NARROW_HZ, SESSION_RATE_HZ), np.float32)
-    return np.resize(np.pad(wide, (0, max(0, len(samples) - len(wide)))), len(samples))
+    level = speech_level(samples)
+    out = cast("Any", signal).fftconvolve(samples, response)[: len(samples)].astype(np.float32)
+    return out * np.float32(level / max(speech_level(out), 1e-6))
 
 
 def lossy(samples: Samples, loss: float, rng: np.random.Generator) -> Samples:
@@ -187,7 +176,7 @@ class EchoPath:
         return sound[: len(played)]
 
 
-def _speech_level(samples: Samples) -> float:
-    """RMS of what sounds in it."""
+def speech_level(samples: Samples) -> float:
+    """RMS of what sounds in it: 1 is full scale."""
     loud = samples[np.abs(samples) > np.abs(samples).max(initial=0.0) / 50]
     return float(np.sqrt(np.mean(loud**2))) if len(loud) else _LEVEL

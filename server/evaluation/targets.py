@@ -10,6 +10,7 @@ from typing import Final
 import httpx
 import msgspec
 
+from engines.models.catalog import ModelEntry
 from evals.environment import source_digest
 from evals.output import begun
 from evals.targets.address import Address, address
@@ -22,9 +23,10 @@ from schemas.models import ModelKind
 from schemas.openai import ModelList
 from server.demo.server_process import child_server
 from server.evaluation.area import Wish
+from server.evaluation.bare_voices import BareVoices
 from server.evaluation.bare_whisper import BareWhisper
 from server.settings import Settings
-from server.speech_engines import model_store
+from server.speech_engines import engine_host, model_store
 
 SERVER_LOG: Final = "server.log"
 BEAM: Final = 5
@@ -67,7 +69,14 @@ async def opened(wish: Wish, settings: Settings, *, beam: int = BEAM) -> AsyncGe
             case "wyoming":
                 yield Target(name=wish.target, transcribes=WyomingTranscriber(place.place, f"{wish.target}{run}"))
             case "engine":
-                yield _bare(wish, place, settings, run, beam)
+                entry = model_store(settings).catalog[place.place]
+                if entry.kind is ModelKind.TTS:
+                    host = await stack.enter_async_context(engine_host(settings))
+                    host.model(ModelKind.TTS, entry.name)
+                    voices = BareVoices(host, entry.name, f"{entry.fingerprint}{run}")
+                    yield Target(name=wish.target, models=_models(entry), speaks=voices)
+                else:
+                    yield _bare(wish, entry, settings, run, beam)
 
 
 async def _antiphon(
@@ -95,17 +104,15 @@ async def _antiphon(
     )
 
 
-def _bare(wish: Wish, place: Address, settings: Settings, run: str, beam: int) -> Target:
-    store = model_store(settings)
-    entry = store.catalog[place.place]
-    engine = BareWhisper(
-        store.path(entry.name), settings.engine, identity=f"{entry.fingerprint}{run}", beam=beam, seed=wish.seed
-    )
-    return Target(
-        name=wish.target,
-        models={entry.kind.value: with_hash(entry.name, entry.fingerprint)},
-        transcribes=engine,
-    )
+def _bare(wish: Wish, entry: ModelEntry, settings: Settings, run: str, beam: int) -> Target:
+    folder = model_store(settings).path(entry.name)
+    identity = f"{entry.fingerprint}{run}"
+    engine = BareWhisper(folder, settings.engine, identity=identity, beam=beam, seed=wish.seed)
+    return Target(name=wish.target, models=_models(entry), transcribes=engine)
+
+
+def _models(entry: ModelEntry) -> dict[str, str]:
+    return {entry.kind.value: with_hash(entry.name, entry.fingerprint)}
 
 
 def with_hash(name: str, fingerprint: str) -> str:

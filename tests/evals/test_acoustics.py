@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evals.acoustics import CHANNELS, Channel, Echo, EchoPath, at_level, cough, g711, heard_through, lossy
+from evals.acoustics import CHANNELS, Channel, Echo, EchoPath, at_level, cough, heard_through, lossy
 from schemas.audio import SESSION_RATE_HZ, Samples
 
 
@@ -27,13 +27,6 @@ def test_noise_is_as_loud_as_it_is_said_to_be() -> None:
     noisy = heard_through(channel, np.pad(speech(2.0), 8_000), (), np.random.default_rng(0))
     noise = noisy[:8_000]
     assert 20 * np.log10(rms(speech(2.0)) / rms(noise)) == pytest.approx(10, abs=2.0)
-
-
-def test_a_telephone_has_no_high_tones_and_keeps_low_ones() -> None:
-    t = np.arange(SESSION_RATE_HZ) / SESSION_RATE_HZ
-    low, high = ((0.2 * np.sin(2 * np.pi * hz * t)).astype(np.float32) for hz in (800, 6_000))
-    assert rms(g711(low)) == pytest.approx(rms(low), rel=0.05)
-    assert rms(g711(high)) < 0.05 * rms(high)
 
 
 def test_packets_are_lost_in_bursts_at_the_rate_asked_for() -> None:

@@ -12,7 +12,11 @@ from evals.turns.dialogue import Split
 from server.cli.eval.options import common_of, corpus_options, run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
+from server.evaluation.area import Area, Wish
 from server.evaluation.asr import AsrWish, evaluate_asr
+from server.evaluation.robustness import RobustnessWish, evaluate_robustness
+from server.evaluation.system import SystemWish, evaluate_system
+from server.evaluation.tts import TtsWish, evaluate_tts
 from server.evaluation.turns import TurnsWish, evaluate_turns
 
 
@@ -25,8 +29,11 @@ def everything(*, config: Path | None, **given: Any) -> None:  # noqa: ANN401  s
     common = common_of(given)
     common["server_options"] = server_options(config, given)
     folder = Path(common["corpus"])
-    areas = [
+    areas: list[tuple[Area[Any], Wish]] = [
         (evaluate_asr, AsrWish(**common)),
+        (evaluate_tts, TtsWish(**common)),
+        (evaluate_robustness, RobustnessWish(**common)),
+        (evaluate_system, SystemWish(**common)),
         (
             evaluate_turns,
             TurnsWish(

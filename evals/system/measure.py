@@ -1,0 +1,110 @@
+"""A server under load, and with many callers at once who must not see each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import anyio
+import httpx
+import numpy as np
+import soxr
+
+from evals.decoding import wav
+from evals.system.canaries import Secrets, hold_all, leaks
+from evals.system.figures import Isolation, Level
+from evals.system.load import Answer, Ask, arrivals_s, offered
+from evals.system.memory import Watch
+from evals.targets.base import Synthesizer, Transcriber
+from evals.turns.corpus import rng_of
+from schemas.audio import SESSION_RATE_HZ
+
+AFTER_S: Final = 3.0
+"""Silence after what a user says: the longest that ends a turn."""
+_GIVE_UP_S: Final = 60.0
+"""A caller waits no longer."""
+
+
+async def under_load(
+    ask: Ask,
+    loads: Sequence[float],
+    capacity_per_s: float,
+    *,
+    for_s: float,
+    seed: int,
+    pid: int | None,
+    advance: Callable[[], None],
+) -> list[Level]:
+    """Load after load; the server comes to rest between them.
+
+    Args:
+        ask: Sends a request.
+        loads: Shares of the capacity, rising.
+        capacity_per_s: Requests a second.
+        for_s: How long each lasts.
+        seed: Draws when requests come.
+        pid: Of the server, to see its memory.
+        advance: Called after each.
+    """
+    found: list[Level] = []
+    for load in loads:
+        per_s = load * capacity_per_s
+        due_s = arrivals_s(per_s, for_s, rng_of(seed, f"load {load:g}"))
+        watch = Watch(pid)
+        answers: list[Answer] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch.run)
+            answers += await offered(ask, due_s, limit_s=_GIVE_UP_S)
+            tasks.cancel_scope.cancel()
+        found.append(Level(load=load, per_s=per_s, for_s=for_s, answers=tuple(answers), memory_mb=tuple(watch.seen_mb)))
+        advance()
+    return found
+
+
+async def spoken(synthesizer: Synthesizer, secrets: Sequence[Secrets]) -> list[bytes]:
+    """What the users say, by the target's own voice, as files that end in silence."""
+    files: list[bytes] = []
+    for one in secrets:
+        speech = await synthesizer.speak(one.spoken, voice=None, language="en")
+        samples = np.asarray(soxr.resample(speech.samples, speech.rate_hz, SESSION_RATE_HZ), np.float32)
+        files.append(wav(np.pad(samples, (SESSION_RATE_HZ // 2, round(AFTER_S * SESSION_RATE_HZ)))))
+    return files
+
+
+async def isolated_requests(
+    transcriber: Transcriber, secrets: Sequence[Secrets], files: Sequence[bytes], advance: Callable[[], None]
+) -> Isolation:
+    """Recordings that are recognised all at once, and so in the same batches."""
+    texts = [""] * len(files)
+
+    async def recognise(number: int) -> None:
+        texts[number] = (await transcriber.transcribe(files[number], "en")).text
+        advance()
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(len(files)):
+            tasks.start_soon(recognise, number)
+    return _isolation([(one.user,) for one in secrets], texts, texts, "request")
+
+
+async def isolated_sessions(
+    http: httpx.AsyncClient,
+    secrets: Sequence[Secrets],
+    files: Sequence[bytes],
+    *,
+    at_once: int,
+    advance: Callable[[], None],
+) -> Isolation:
+    """Sessions with secrets, so many at a time."""
+    held = await hold_all(http, list(zip(secrets, files, strict=True)), at_once=at_once, advance=advance)
+    words = [(one.secrets.user, one.secrets.agent) for one in held]
+    return _isolation(words, [one.told for one in held], [one.understood for one in held], "session")
+
+
+def _isolation(words: Sequence[Sequence[str]], told: Sequence[str], understood: Sequence[str], what: str) -> Isolation:
+    found = leaks(words, told)
+    return Isolation(
+        leaked=tuple(f"“{one.word}” of {what} {one.of} in {what} {one.seen_in}" for one in found),
+        pairs=sum(map(len, words)) * (len(told) - 1),
+        recognised=tuple(own[0] in text.lower() for own, text in zip(words, understood, strict=True)),
+    )

@@ -1,0 +1,86 @@
+"""Whether a client that loses the connection sees every event once, in order, as one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import anyio
+import httpx
+import numpy as np
+
+from evals.system.event_stream import Event, events, followed
+from evals.system.figures import Resumption
+from evals.system.plain_session import Session
+
+
+async def resume_all(
+    http: httpx.AsyncClient,
+    wavs: Sequence[bytes],
+    *,
+    cuts_each: int,
+    answer: str = "I see. Thank you.",
+    advance: Callable[[], None] = lambda: None,
+) -> Resumption:
+    """Sessions whose events are followed over connections that break.
+
+    Args:
+        http: Of the server.
+        wavs: What the user says, one a session; its events are cut after every one, two, three of them.
+        cuts_each: Of the events of a session that is over, by clients that come back at so many places.
+        answer: What the agent says.
+        advance: Called after each session.
+
+    Raises:
+        SpeechError: The server refused something, or a turn did not end.
+    """
+    cuts = 0
+    mismatches: list[str] = []
+    for number, wav in enumerate(wavs):
+        live: list[Event] = []
+        every = number % 3 + 1
+        session = await Session.open(http)
+
+        async def follow(session: Session = session, live: list[Event] = live, every: int = every) -> None:
+            live += await followed(http, session.path, cut_after=every)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            await session.hear(wav)
+            await session.say(answer)
+            await session.close()
+        whole: list[Event] = [event async for event in events(http, session.path)]
+        places = sorted({round(place) for place in np.linspace(1, len(whole), cuts_each)})
+        rests = [[event async for event in events(http, session.path, whole[place - 1].id)] for place in places]
+        mismatches += compared(number, whole, live, dict(zip(places, rests, strict=True)))
+        cuts += len(live) // every + len(places)
+        advance()
+    return Resumption(cuts=cuts, mismatches=tuple(mismatches))
+
+
+def compared(
+    session: int, whole: Sequence[Event], live: Sequence[Event], rests: dict[int, Sequence[Event]]
+) -> list[str]:
+    """What is not as it should be, in words.
+
+    Args:
+        session: Its number, for the words.
+        whole: Its events by a connection that held.
+        live: By connections that broke while it lasted.
+        rests: What came after the first so many.
+    """
+    found: list[str] = []
+    if [event.id for event in whole] != list(range(1, len(whole) + 1)):
+        found.append(f"session {session}: its events are not numbered from 1 without gaps")
+    if list(live) != list(whole):
+        found.append(f"session {session}: {_first_difference(live, whole)} while it lasted")
+    for place, rest in rests.items():
+        if list(rest) != list(whole[place:]):
+            found.append(f"session {session}: {_first_difference(rest, whole[place:])} after {place} events")
+    return found
+
+
+def _first_difference(seen: Sequence[Event], whole: Sequence[Event]) -> str:
+    for got, wanted in zip(seen, whole, strict=False):
+        if got != wanted:
+            return f"{got.type} {got.id} in place of {wanted.type} {wanted.id}"
+    return f"{len(seen)} events in place of {len(whole)}"
