@@ -71,6 +71,11 @@ class EventLog:
         """Number of the newest event, written or not."""
         return self._last_seq
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing will follow the newest event."""
+        return self._closed
+
     def publish(self, event: ServerEvent, at_ms: int, pcm: bytes | None = None) -> None:
         """Take an event; it reaches subscribers once it is durable. Nothing follows ``session.closed``.
 

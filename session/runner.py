@@ -187,7 +187,8 @@ class Session:
         """The session as seen from outside."""
         return SessionInfo(
             session_id=self.session_id,
-            state=SessionState.OPEN if self._close_reason is None else SessionState.CLOSED,
+            # While it is being closed, its last events are still to come: who resumes now must not be told otherwise.
+            state=SessionState.CLOSED if self.log.is_complete else SessionState.OPEN,
             created_at=self._created_at,
             settings=self.settings,
             last_seq=self.log.last_seq,

@@ -286,6 +286,18 @@ async def test_a_closed_session_refuses_everything_but_reading(sessions: Session
     assert (await sessions.close(session.session_id)).state is SessionState.CLOSED
 
 
+async def test_a_session_that_is_being_closed_is_open_until_its_last_event(sessions: SessionManager) -> None:
+    """Who loses the connection now and resumes must not be told that nothing more will come."""
+    session = await sessions.open(SessionSettings())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(session.close, "client")
+        await anyio.lowlevel.checkpoint()  # it has been asked to close, and has not
+        asked = session.info
+    assert asked.state is SessionState.OPEN
+    assert session.info.state is SessionState.CLOSED
+    assert session.info.last_seq == asked.last_seq + 1
+
+
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
