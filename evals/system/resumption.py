@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 import httpx
@@ -50,15 +50,17 @@ async def resume_all(
             await session.close()
         whole: list[Event] = [event async for event in events(http, session.path)]
         places = sorted({round(place) for place in np.linspace(1, len(whole), cuts_each)})
-        rests = [[event async for event in events(http, session.path, whole[place - 1].id)] for place in places]
-        mismatches += compared(number, whole, live, dict(zip(places, rests, strict=True)))
+        rests: dict[int, list[Event]] = {}
+        for place in places:
+            rests[place] = [event async for event in events(http, session.path, whole[place - 1].id)]
+        mismatches += compared(number, whole, live, rests)
         cuts += len(live) // every + len(places)
         advance()
     return Resumption(cuts=cuts, mismatches=tuple(mismatches))
 
 
 def compared(
-    session: int, whole: Sequence[Event], live: Sequence[Event], rests: dict[int, Sequence[Event]]
+    session: int, whole: Sequence[Event], live: Sequence[Event], rests: Mapping[int, Sequence[Event]]
 ) -> list[str]:
     """What is not as it should be, in words.
 
