@@ -23,6 +23,8 @@ AFTER_S: Final = 3.0
 """Silence after what a user says: the longest that ends a turn."""
 _GIVE_UP_S: Final = 60.0
 """A caller waits no longer."""
+_LONGER: Final = 4.0
+"""Times as long as was asked for, at most, does a load last on a machine that gets few requests in that time."""
 
 
 async def under_load(
@@ -31,6 +33,7 @@ async def under_load(
     capacity_per_s: float,
     *,
     for_s: float,
+    least: int,
     seed: int,
     pid: int | None,
     advance: Callable[[], None],
@@ -42,6 +45,7 @@ async def under_load(
         loads: Shares of the capacity, rising.
         capacity_per_s: Requests a second.
         for_s: How long each lasts.
+        least: Requests that each should have: a slow server is loaded for longer.
         seed: Draws when requests come.
         pid: Of the server, to see its memory.
         advance: Called after each.
@@ -49,16 +53,24 @@ async def under_load(
     found: list[Level] = []
     for load in loads:
         per_s = load * capacity_per_s
-        due_s = arrivals_s(per_s, for_s, rng_of(seed, f"load {load:g}"))
+        lasts_s = lasting_s(per_s, for_s, least)
+        due_s = arrivals_s(per_s, lasts_s, rng_of(seed, f"load {load:g}"))
         watch = Watch(pid)
         answers: list[Answer] = []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.run)
             answers += await offered(ask, due_s, limit_s=_GIVE_UP_S)
             tasks.cancel_scope.cancel()
-        found.append(Level(load=load, per_s=per_s, for_s=for_s, answers=tuple(answers), memory_mb=tuple(watch.seen_mb)))
+        found.append(
+            Level(load=load, per_s=per_s, for_s=lasts_s, answers=tuple(answers), memory_mb=tuple(watch.seen_mb))
+        )
         advance()
     return found
+
+
+def lasting_s(per_s: float, for_s: float, least: int) -> float:
+    """How long a load lasts: as long as was asked for, or until there were enough requests."""
+    return min(_LONGER * for_s, max(for_s, least / per_s))
 
 
 async def spoken(synthesizer: Synthesizer, secrets: Sequence[Secrets]) -> list[bytes]:

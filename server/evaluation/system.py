@@ -26,8 +26,12 @@ _CALLERS_ELSEWHERE: Final = 8
 _AT_ONCE: Final = 8
 _RESUMED: Final = 3
 _CUTS: Final = 12
-_STARTS: Final = 3
+_STARTS: Final = 2
+_LEAST: Final = 30
+"""Requests of a load."""
 _QUICK_S: Final = 3.0
+_QUICK_LOADS: Final = (1.0, 2.0)
+_QUICK_LEAST: Final = 8
 _QUICK_SECRETS: Final = 4
 
 
@@ -36,7 +40,7 @@ class SystemWish(Wish, frozen=True, kw_only=True):
 
     loads: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     """Shares of the capacity."""
-    seconds: float = 12.0
+    seconds: float = 10.0
     """Each load lasts so long."""
     slo_s: float = 1.0
     """In which a request should be served."""
@@ -83,12 +87,20 @@ async def _loaded(
     at_rest_mb = None if target.pid is None else memory_mb(target.pid)
     callers = _CALLERS_ELSEWHERE if target.pid is None else _CALLERS_A_CORE * (os.cpu_count() or 1)
     for_s = _QUICK_S if wish.quick else wish.seconds
-    loads = (wish.loads[0], wish.loads[-1]) if wish.quick else wish.loads
+    loads = _QUICK_LOADS if wish.quick else wish.loads
+    least = _QUICK_LEAST if wish.quick else _LEAST
     with track("Loading", 1 + len(loads)) as advance:
         per_s = await capacity_per_s(traffic.ask, callers=callers, for_s=for_s)
         advance(1)
         levels = await under_load(
-            traffic.ask, loads, per_s, for_s=for_s, seed=wish.seed, pid=target.pid, advance=lambda: advance(1)
+            traffic.ask,
+            loads,
+            per_s,
+            for_s=for_s,
+            least=least,
+            seed=wish.seed,
+            pid=target.pid,
+            advance=lambda: advance(1),
         )
     rows = [
         *figures.load_rows(levels, per_s, wish.slo_s),
@@ -99,7 +111,9 @@ async def _loaded(
         name=figures.AREA,
         title="Load",
         took_s=time.perf_counter() - began,
-        notes=(f"Open loop: requests come at random (Poisson), {for_s:g} s at each load, whatever the server does.",),
+        notes=(
+            f"Open loop: requests come at random (Poisson), {for_s:g} s or longer at each load, whatever the server does.",
+        ),
         rows=tuple(rows),
         tables=figures.load_tables(levels, wish.slo_s),
         plots=figures.load_plots(levels, wish.slo_s),

@@ -39,9 +39,9 @@ class TtsWish(Wish, frozen=True, kw_only=True):
     """A target that recognises."""
     voices: tuple[str, ...] = ()
     """As in ``en=NAME``; else the target's default of each language."""
-    texts: int = 4
+    texts: int = 3
     """Of the corpus, a language."""
-    sentences: int = 16
+    sentences: int = 12
     """With something difficult, a language."""
 
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.real, pytest.mark.flow]
 
 def rows_of(area: str, out: Path, root: Path, *options: str) -> dict[str, dict[str, Any]]:
     command = [sys.executable, "-m", "server", "eval", area, "--quick", "--out", str(out), *options]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=290, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((out / "report.json").read_text("utf-8"))
     assert (out / "report.html").read_text("utf-8").count("<svg") >= 2
@@ -47,7 +47,7 @@ def test_recognition_gets_worse_in_noise(tmp_path: Path, root: Path, speech_dir:
 def test_a_server_under_load_serves_refuses_and_keeps_sessions_apart(tmp_path: Path, root: Path) -> None:
     rows = rows_of("system", tmp_path, root)
     assert value(rows["system.capacity"]) > 0.2
-    assert value(rows["system.load_0_5.goodput"]) >= 0
+    assert rows["system.load_2.goodput"]["estimate"]["n"] > rows["system.load_1.goodput"]["estimate"]["n"] / 2
     assert value(rows["system.errors"]) == 0
     assert 50 < value(rows["system.memory_peak"]) < 4_000
     assert value(rows["system.cold_start"]) > 0.5

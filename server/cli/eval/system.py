@@ -24,7 +24,7 @@ from server.evaluation.system import SystemWish, evaluate_system
     show_default=True,
     help="A share of the measured capacity; can be repeated.",
 )
-@click.option("--seconds", type=click.FloatRange(1.0), default=12.0, show_default=True, help="Each load lasts so long.")
+@click.option("--seconds", type=click.FloatRange(1.0), default=10.0, show_default=True, help="Each load lasts so long.")
 @click.option(
     "--slo",
     "slo_s",

@@ -32,12 +32,12 @@ from server.evaluation.tts import LISTENER, TtsWish, evaluate_tts
     help="A voice in place of the target's default for the language; can be repeated.",
 )
 @click.option(
-    "--texts", type=click.IntRange(1), default=4, show_default=True, help="Texts of the corpus, for each language."
+    "--texts", type=click.IntRange(1), default=3, show_default=True, help="Texts of the corpus, for each language."
 )
 @click.option(
     "--sentences",
     type=click.IntRange(1),
-    default=16,
+    default=12,
     show_default=True,
     help="Sentences with numbers, dates, units and names, for each language.",
 )

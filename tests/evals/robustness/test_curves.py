@@ -47,7 +47,7 @@ class FakeEar:
     def __init__(self) -> None:
         self.peaks: list[float] = []
 
-    async def transcribe(self, audio: bytes, language: str | None) -> Heard:
+    async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:  # noqa: ARG002  the Protocol's
         peak = float(np.abs(decode(audio)).max())
         self.peaks.append(peak)
         if language == "xx":

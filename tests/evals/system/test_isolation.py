@@ -144,7 +144,7 @@ class FakeEar:
     def __init__(self, mixes: Callable[[int], int]) -> None:
         self._mixes = mixes
 
-    async def transcribe(self, audio: bytes, language: str | None) -> Heard:  # noqa: ARG002  the Protocol's
+    async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:  # noqa: ARG002  the Protocol's
         return Heard(text=FILES[self._mixes(FILES.index(audio))].decode())
 
     async def detect_language(self, audio: bytes) -> LanguageGuess | None:  # noqa: ARG002  the Protocol's

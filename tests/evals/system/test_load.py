@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from evals.system.load import Answer, arrivals_s, capacity_per_s, offered
+from evals.system.measure import lasting_s
 from schemas.errors import ErrorCode, SpeechError
 
 pytestmark = pytest.mark.anyio
@@ -122,3 +123,8 @@ def test_an_answer_is_in_time_or_not() -> None:
     late: Callable[[float], Answer] = lambda seconds: Answer(latency_s=seconds)  # noqa: E731  short
     assert late(0.9).meets(1.0)
     assert not late(1.1).meets(1.0)
+
+
+@pytest.mark.parametrize(("per_s", "seconds"), [(50.0, 10.0), (2.0, 15.0), (0.1, 40.0)])
+def test_a_slow_server_is_loaded_for_longer_within_bounds(per_s: float, seconds: float) -> None:
+    assert lasting_s(per_s, 10.0, 30) == seconds

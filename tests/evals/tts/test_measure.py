@@ -70,7 +70,7 @@ class FakeEar:
 
     identity = "fake ear"
 
-    async def transcribe(self, audio: bytes, language: str | None) -> Heard:  # noqa: ARG002  the Protocol's
+    async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:  # noqa: ARG002  the Protocol's
         return Heard(text=as_text(decode(audio)))
 
     async def detect_language(self, audio: bytes) -> LanguageGuess | None:  # noqa: ARG002  the Protocol's
