@@ -112,7 +112,7 @@ async def _loaded(
         title="Load",
         took_s=time.perf_counter() - began,
         notes=(
-            f"Open loop: requests come at random (Poisson), {for_s:g} s or longer at each load, whatever the server does.",
+            f"Open loop: requests come at random (Poisson), {for_s:g} s or longer at each load, whatever is answered.",
         ),
         rows=tuple(rows),
         tables=figures.load_tables(levels, wish.slo_s),
