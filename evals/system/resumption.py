@@ -49,7 +49,7 @@ async def resume_all(
             await session.say(answer)
             await session.close()
         whole: list[Event] = [event async for event in events(http, session.path)]
-        places = sorted({round(place) for place in np.linspace(1, len(whole), cuts_each)})
+        places = sorted({round(float(place)) for place in np.linspace(1, len(whole), cuts_each)})
         rests: dict[int, list[Event]] = {}
         for place in places:
             rests[place] = [event async for event in events(http, session.path, whole[place - 1].id)]

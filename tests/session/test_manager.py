@@ -289,6 +289,7 @@ async def test_a_closed_session_refuses_everything_but_reading(sessions: Session
 async def test_a_session_that_is_being_closed_is_open_until_its_last_event(sessions: SessionManager) -> None:
     """Who loses the connection now and resumes must not be told that nothing more will come."""
     session = await sessions.open(SessionSettings())
+    asked = session.info
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(session.close, "client")
         await anyio.lowlevel.checkpoint()  # it has been asked to close, and has not
