@@ -62,7 +62,7 @@ async def evaluate_tts(wish: TtsWish, settings: Settings, track: Track) -> Findi
         with track("Speaking", len(planned)) as advance:
             spoken = await speak_all(planned, target.synthesizer, speaker, lambda: advance(1))
     recordings = sum(task.recording is not None for task in planned)
-    async with opened(replace(wish, target=wish.listener), settings, beam=1) as ear:
+    async with opened(replace(wish, target=wish.listener), settings) as ear:
         name = next(iter(ear.models.values()), ear.name).partition(" ")[0]
         with track("Listening", len(planned) + recordings) as advance:
             readings = await listen_all(
