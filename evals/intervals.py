@@ -93,7 +93,7 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], blocks: Blocks) -> Es
         return None
     found = np.concatenate([_divided(*(weights @ sums.T).T) for weights in _draws(sums.shape[1])])
     low, high = _tails(found)
-    return Estimate(float(sums[0].sum() / sums[1].sum()), low, high, len(parts))
+    return Estimate(float(sums[0].sum() / sums[1].sum()), low, high, int(np.count_nonzero(wholes)))
 
 
 def ratio_change(

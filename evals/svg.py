@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-COLOURS: Final = ("#3b7dd8", "#d9822b", "#3a9d6e", "#a45bc7")
+COLOURS: Final = ("#3b7dd8", "#d9822b", "#3a9d6e", "#a45bc7", "#c2484d", "#7a7f87")
 """Each is readable on white and on near-black."""
 INK: Final = "#010203"
 """Stands for the colour of the page's text."""

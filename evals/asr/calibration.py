@@ -14,6 +14,8 @@ from evals.report import Plot, Series
 from schemas.transcripts import Word
 
 _BINS: Final = 10
+_FEW: Final = 3
+"""Words: a share of fewer is no point of a plot."""
 
 
 class Belief(Struct, frozen=True):
@@ -60,7 +62,7 @@ def reliability(found: Sequence[Belief]) -> Plot:
     y: list[float] = []
     for number in range(_BINS):
         members = [one for one, bin_ in zip(found, bins, strict=True) if bin_ == number]
-        if members:
+        if len(members) >= _FEW:
             x.append(float(np.mean([one.probability for one in members])))
             y.append(float(np.mean([one.right for one in members])))
     return Plot(

@@ -49,7 +49,7 @@ def section(
         tables=tuple(_tables(speech, silent)),
         plots=tuple(_plots(speech, words)),
         cases=tuple(_cases(found)),
-        case_note="Struck through: as it was said. Underlaid: as it was recognised.",
+        case_note="Struck through: as it was said. Highlighted: as it was recognised.",
         took_s=took_s,
     )
 
@@ -169,6 +169,13 @@ def _ratio(found: Sequence[Outcome], counted: Counted) -> Estimate | None:
     return ratio([part for part, _ in pairs], [whole for _, whole in pairs], [one.utterance.block for one in found])
 
 
+def _exact(found: Sequence[Outcome], counted: Counted) -> Estimate | None:
+    """Without an interval, where there is no room for one."""
+    pairs = [counted(one) for one in found]
+    part, whole = (sum(side) for side in zip(*pairs, strict=True))
+    return Estimate(part / whole, part / whole, part / whole, len(pairs)) if whole else None
+
+
 def _speakers(found: Sequence[Outcome]) -> list[str]:
     nameless = sum(not one.utterance.speaker for one in found)
     if not nameless:
@@ -219,11 +226,10 @@ def _table(title: str, name: str, found: Sequence[Outcome], key: Callable[[Outco
             group,
             float(len(members)),
             float(sum(one.scored.units for one in members)),
-            *(
-                Measured(_ratio(members, counted), "%")
-                for counted in (_errors, _substitutions, _deletions, _insertions, _characters)
-            ),
-            Measured(_ratio(members, lambda one: (one.duration_s, one.heard.took_s))),
+            Measured(_ratio(members, _errors), "%"),
+            *(Measured(_exact(members, counted), "%") for counted in (_substitutions, _deletions, _insertions)),
+            Measured(_ratio(members, _characters), "%"),
+            Measured(_exact(members, lambda one: (one.duration_s, one.heard.took_s))),
         )
         for group, members in groups.items()
     )

@@ -48,7 +48,7 @@ def change(pairs: Pairs, gate: Gate, title: str) -> Report:
         tables=tuple(_tables(pairs, known)),
         plots=tuple(_plots(pairs, known)),
         cases=tuple(_cases(pairs)),
-        case_note="What got worse by most. Struck through: as it was said. Underlaid: as it was recognised.",
+        case_note="What got worse by most. Struck through: as it was said. Highlighted: as it was recognised.",
         head="change",
     )
     options = {

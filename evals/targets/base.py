@@ -18,6 +18,19 @@ from schemas.transcripts import LanguageGuess, Word
 _Part = TypeVar("_Part")
 
 
+class Search(Struct, frozen=True, kw_only=True):
+    """How recognition looks for words, where a target can be told."""
+
+    beam: int = 5
+    """1 is greedy."""
+    once: bool = False
+    """Whether each window is decoded once and without timestamps, whatever Whisper's own checks say of the text: the
+    model alone, without the loop around it. Bare engines only."""
+
+    def __str__(self) -> str:
+        return f"beam {self.beam}{', decoded once' if self.once else ''}"
+
+
 class Heard(Struct, frozen=True, kw_only=True):
     """What recognition made of a recording."""
 

@@ -20,9 +20,9 @@ from evals.corpora.utterance import Utterance
 from evals.report import Section
 from evals.runner import Failure, Runner
 from evals.samples import Sample
-from evals.targets.base import Heard, Target
+from evals.targets.base import Heard, Search, Target
 from server.evaluation.area import Findings, Track, Wish
-from server.evaluation.targets import BEAM, opened
+from server.evaluation.targets import opened
 from server.settings import Settings
 
 STREAM: Final = 24
@@ -38,8 +38,7 @@ _SHOWN: Final = 3
 class AsrWish(Wish, frozen=True, kw_only=True):
     """What is to be measured."""
 
-    beam: int = BEAM
-    """Of the search, where the target can be told; 1 is greedy."""
+    search: Search = Search()
     calibrate: int = CALIBRATE
     """Recordings that are recognised once more, with the words' probabilities: Whisper's text may differ then."""
     detect: bool = True
@@ -58,7 +57,7 @@ async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findi
     utterances = [one for one in corpus.utterances if one.text or (one.text == "" and one.kind in NO_SPEECH)]
     utterances = utterances[:: max(1, len(utterances) // _QUICK)] if wish.quick else utterances
     began = time.perf_counter()
-    async with opened(wish, settings, beam=wish.beam) as target:
+    async with opened(wish, settings, search=wish.search) as target:
         runner = Runner(Cache(cache_dir()), wish.parallel)
         found, failures = await _recognised(wish, target, utterances, runner, track)
         words = await _words(wish, target, found, runner, track)
@@ -73,7 +72,7 @@ async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findi
         sections=(section(found, words, len(failures), took_s, notes), *streamed),
         samples=(*samples, *live),
         models=target.models,
-        options={"beam": str(wish.beam)},
+        options={"search": str(wish.search)},
     )
 
 

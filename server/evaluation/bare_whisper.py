@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import ctranslate2
@@ -12,7 +12,7 @@ import faster_whisper
 from anyio import to_thread
 
 from evals.decoding import decode
-from evals.targets.base import Heard
+from evals.targets.base import Heard, Search
 from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.transcripts import LanguageGuess, Word
@@ -21,6 +21,9 @@ from server.settings import EngineSettings
 # Neither is typed throughout.
 _ct2: Any = ctranslate2
 _fw: Any = faster_whisper
+
+
+_ONCE: Final = {"without_timestamps": True, "temperature": 0.0}
 
 
 class BareWhisper:
@@ -32,11 +35,11 @@ class BareWhisper:
         folder: Of the model.
         settings: Device, compute type, threads.
         identity: Of the weights.
-        beam: Of the search; 1 is greedy.
+        search: How it looks for words.
         seed: Of the sampling where decoding fails Whisper's own checks.
     """
 
-    def __init__(self, folder: Path, settings: EngineSettings, *, identity: str, beam: int, seed: int) -> None:
+    def __init__(self, folder: Path, settings: EngineSettings, *, identity: str, search: Search, seed: int) -> None:
         kind, _, index = settings.device.partition(":")
         _ct2.set_random_seed(seed)
         self._model: Any = _fw.WhisperModel(
@@ -48,11 +51,11 @@ class BareWhisper:
             num_workers=1,
             local_files_only=True,
         )
-        self._beam = beam
+        self._search = search
         self._one = anyio.CapacityLimiter(1)
         self.identity = (
             f"faster-whisper {_fw.__version__} ctranslate2 {_ct2.__version__} {identity} device={settings.device} "
-            f"compute={settings.compute_type} beam={beam} seed={seed}"
+            f"compute={settings.compute_type} {search} seed={seed}"
         )
 
     async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:
@@ -71,7 +74,8 @@ class BareWhisper:
         segments, info = self._model.transcribe(
             samples,
             language=language,
-            beam_size=self._beam,
+            beam_size=self._search.beam,
+            **(_ONCE if self._search.once else {}),
             condition_on_previous_text=False,
             word_timestamps=words,
         )

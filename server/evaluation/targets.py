@@ -15,10 +15,11 @@ from evals.environment import source_digest
 from evals.output import begun
 from evals.targets.address import Address, address
 from evals.targets.antiphon import AntiphonSynthesizer, AntiphonTranscriber
-from evals.targets.base import Target
+from evals.targets.base import Search, Target
 from evals.targets.http_errors import checked, told
 from evals.targets.openai import OpenAISynthesizer, OpenAITranscriber
 from evals.targets.wyoming import WyomingTranscriber
+from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind
 from schemas.openai import ModelList
 from server.demo.server_process import child_server
@@ -29,24 +30,28 @@ from server.settings import Settings
 from server.speech_engines import engine_host, model_store
 
 SERVER_LOG: Final = "server.log"
-BEAM: Final = 5
+_SEARCH: Final = Search()
 _TIMEOUT_S: Final = 600.0
 
 
 @asynccontextmanager
-async def opened(wish: Wish, settings: Settings, *, beam: int = BEAM) -> AsyncGenerator[Target]:
+async def opened(wish: Wish, settings: Settings, *, search: Search = _SEARCH) -> AsyncGenerator[Target]:
     """The target of a wish, for as long as the block lasts.
 
     Args:
         wish: Names it.
         settings: Of a server that is started, and of bare engines.
-        beam: Of the search in recognition, where the target can be told.
+        search: How recognition looks for words.
 
     Raises:
         SpeechError: ``invalid_request`` for a name that is none, ``overloaded`` if nothing answers there,
             ``model_not_installed``.
     """
     place = address(wish.target)
+    if search.once and place.kind != "engine":
+        raise SpeechError(
+            ErrorCode.INVALID_REQUEST, "Servers cannot be told to decode once: only engine:MODEL can.", param="target"
+        )
     # What a server of others does may change between two runs, and nobody would know.
     run = f" run={begun(wish.out)}" if wish.fresh or place.kind not in {"inproc", "engine"} else ""
     async with AsyncExitStack() as stack:
@@ -54,10 +59,10 @@ async def opened(wish: Wish, settings: Settings, *, beam: int = BEAM) -> AsyncGe
             case "inproc":
                 server = await stack.enter_async_context(child_server(wish.out / SERVER_LOG, wish.server_options))
                 await server.ready()
-                yield await _antiphon(wish, place, settings, server.http, run, beam, server.pid)
+                yield await _antiphon(wish, place, settings, server.http, run, search, server.pid)
             case "antiphon":
                 http = await stack.enter_async_context(_client(place.place, wish.key))
-                yield await _antiphon(wish, place, settings, http, run, beam, None)
+                yield await _antiphon(wish, place, settings, http, run, search, None)
             case "openai":
                 http = await stack.enter_async_context(_client(place.place, wish.key))
                 yield Target(
@@ -76,11 +81,11 @@ async def opened(wish: Wish, settings: Settings, *, beam: int = BEAM) -> AsyncGe
                     voices = BareVoices(host, entry.name, f"{entry.fingerprint}{run}")
                     yield Target(name=wish.target, models=_models(entry), speaks=voices)
                 else:
-                    yield _bare(wish, entry, settings, run, beam)
+                    yield _bare(wish, entry, settings, run, search)
 
 
 async def _antiphon(
-    wish: Wish, place: Address, settings: Settings, http: httpx.AsyncClient, run: str, beam: int, pid: int | None
+    wish: Wish, place: Address, settings: Settings, http: httpx.AsyncClient, run: str, search: Search, pid: int | None
 ) -> Target:
     async with told("Antiphon"):
         response = await http.get("/v1/models")
@@ -97,17 +102,17 @@ async def _antiphon(
     return Target(
         name=wish.target,
         models={kind.value: with_hash(name, hashes.get(name, "")) for kind, name in names.items()},
-        transcribes=AntiphonTranscriber(http, identity, beam=beam, model=place.model),
+        transcribes=AntiphonTranscriber(http, identity, beam=search.beam, model=place.model),
         speaks=AntiphonSynthesizer(http, identity),
         antiphon=http,
         pid=pid,
     )
 
 
-def _bare(wish: Wish, entry: ModelEntry, settings: Settings, run: str, beam: int) -> Target:
+def _bare(wish: Wish, entry: ModelEntry, settings: Settings, run: str, search: Search) -> Target:
     folder = model_store(settings).path(entry.name)
     identity = f"{entry.fingerprint}{run}"
-    engine = BareWhisper(folder, settings.engine, identity=identity, beam=beam, seed=wish.seed)
+    engine = BareWhisper(folder, settings.engine, identity=identity, search=search, seed=wish.seed)
     return Target(name=wish.target, models=_models(entry), transcribes=engine)
 
 

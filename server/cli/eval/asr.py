@@ -8,17 +8,20 @@ from typing import Any
 import click
 from rich_click import RichCommand
 
+from evals.targets.base import Search
 from server.cli.eval.options import common_of, corpus_options, run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
 from server.evaluation.asr import CALIBRATE, STREAM, AsrWish, evaluate_asr
-from server.evaluation.targets import BEAM
 
 
 @click.command(cls=RichCommand)
 @run_options
 @corpus_options
-@click.option("--beam", type=click.IntRange(1, 10), default=BEAM, show_default=True, help="Of the search; 1 is greedy.")
+@click.option(
+    "--beam", type=click.IntRange(1, 10), default=Search().beam, show_default=True, help="Of the search; 1 is greedy."
+)
+@click.option("--once", is_flag=True, help="Decode once, whatever Whisper's own checks say of it; bare engines only.")
 @click.option("--detect/--no-detect", default=True, show_default=True, help="Whether to ask for languages, too.")
 @click.option(
     "--stream",
@@ -35,11 +38,11 @@ from server.evaluation.targets import BEAM
     help="Recordings recognised once more, with the probabilities of words.",
 )
 @settings_options
-def asr(*, config: Path | None, beam: int, detect: bool, stream: int, calibrate: int, **given: Any) -> None:  # noqa: ANN401  see options
+def asr(*, config: Path | None, beam: int, once: bool, detect: bool, stream: int, calibrate: int, **given: Any) -> None:  # noqa: ANN401  see options
     """Measure recognition: word error rates by language, kind and noise, invented words, calibration, speed."""
     common = common_of(given)
     wish = AsrWish(
-        beam=beam,
+        search=Search(beam=beam, once=once),
         detect=detect,
         stream=stream,
         calibrate=calibrate,

@@ -26,9 +26,9 @@ def test_words_that_are_as_often_right_as_they_say_are_calibrated() -> None:
     assert calibration_error([]) is None
 
 
-def test_the_plot_has_a_point_for_each_class_that_occurs() -> None:
-    (series,) = reliability(
-        [Belief(0.15, right=False, block="a"), Belief(0.95, right=True, block="a"), Belief(0.97, right=True, block="b")]
-    ).series
+def test_the_plot_has_a_point_for_each_class_with_words_enough() -> None:
+    sure = [Belief(probability, right=True, block="a") for probability in (0.95, 0.96, 0.97)]
+    doubtful = [Belief(0.15, right=False, block="b")] * 3
+    (series,) = reliability([*sure, *doubtful, Belief(0.55, right=True, block="c")]).series
     assert series.x == pytest.approx((0.15, 0.96))
     assert series.y == (0.0, 1.0)

@@ -10,6 +10,7 @@ import pytest
 
 from evals.corpora.selection import Selection
 from evals.report import Measured, Report
+from evals.targets.base import Search
 from server.evaluation.area import evaluate
 from server.evaluation.asr import AsrWish, evaluate_asr
 from server.settings import EngineSettings, Settings
@@ -48,7 +49,7 @@ async def test_plain_faster_whisper_agrees_with_the_reference(beam: int, speech_
         out=tmp_path,
         corpus=str(speech_dir),
         selection=Selection(kinds=("utterance",)),
-        beam=beam,
+        search=Search(beam=beam, once=True),
         detect=False,
         calibrate=0,
     )
