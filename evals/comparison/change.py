@@ -73,22 +73,35 @@ def _rows(pairs: Pairs, gate: Gate, known: dict[str, Row]) -> list[Row]:
         for name in pairs.values
         for ending, q in QUANTILES.items()
     ]
-    return [_row(name, found, gate, known[name]) for name, found in changes if found and name in known]
+    return [_row(name, found, gate, known) for name, found in changes if found and name in known]
 
 
-def _row(name: str, found: Change, gate: Gate, known: Row) -> Row:
+def _row(name: str, found: Change, gate: Gate, rows: dict[str, Row]) -> Row:
+    known = rows[name]
     passes = gate.passes(name, found, higher_is_better=known.better == "higher")
     floor = gate.floor(name, found.base)
-    limit = "" if floor is None else f"; fails beyond {bound(floor, known.unit)} for the worse"
+    told = [f"a change of {bound(found.detectable, known.unit)} would be found four times in five"]
+    notes = (told if found.detectable else []) + (
+        [] if floor is None else [f"fails beyond {bound(floor, known.unit)} for the worse"]
+    )
     return Row(
         id=name,
-        title=known.title.removeprefix("… "),
+        title=_title(name, rows),
         unit=known.unit,
         estimate=found.change,
         beside={"before": _exact(found.base, found), "after": _exact(found.value, found)},
-        note=f"a change of {bound(found.detectable, known.unit)} would be found four times in five{limit}",
+        note="; ".join(notes),
         judged="" if passes is None else "met" if passes else "missed",
     )
+
+
+def _title(name: str, rows: dict[str, Row]) -> str:
+    """A 95th percentile is told by what the median is of, which stands above it in a report of one run."""
+    stem, _, ending = name.rpartition("_")
+    median = rows.get(f"{stem}_p50")
+    if ending == "p95" and median is not None:
+        return f"{median.title.removesuffix(', median')}, 95th percentile"
+    return rows[name].title.removeprefix("… ")
 
 
 def _exact(value: float, found: Change) -> Estimate:
@@ -140,7 +153,7 @@ def _table_row(group: str, members: Sequence[Pair], name: str) -> tuple[str | fl
     found = change_of_ratio(members, name)
     if found is None:
         return (group, float(len(members)), "", "", "")
-    sides = (f"{100 * found.base:.1f} %", f"{100 * found.value:.1f} %")
+    sides = (Measured(_exact(found.base, found), "%"), Measured(_exact(found.value, found), "%"))
     return (group, float(len(members)), *sides, Measured(found.change, "%"))
 
 

@@ -1,6 +1,7 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Recogniser(AsyncEventHandler):
 @asynccontextmanager
 async def listening(port: int, *, silent: bool = False) -> AsyncIterator[str]:
     server = AsyncTcpServer("127.0.0.1", port)
-    await server.start(lambda *args: Recogniser(*args, silent=silent))
+    await server.start(partial(Recogniser, silent=silent))
     try:
         yield f"127.0.0.1:{port}"
     finally:

@@ -1,15 +1,20 @@
-"""Plain faster-whisper by the harness is plain faster-whisper: the reference points of the recordings' own README."""
+"""Plain faster-whisper by the harness is plain faster-whisper: by itself, and by the README of the recordings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
+import jiwer
 import pytest
+from whisper_normalizer.basic import BasicTextNormalizer
 
 from evals.corpora.selection import Selection
+from evals.intervals import Estimate
 from evals.report import Measured, Report
+from evals.samples import Sample
 from evals.targets.base import Search
 from server.evaluation.area import evaluate
 from server.evaluation.asr import AsrWish, evaluate_asr
@@ -21,7 +26,7 @@ POINTS = {
     1: {"de": 16.9, "en": 6.0, "es": 10.5, "fr": 30.5, "pt": 24.8, "all": 15.1},
     5: {"de": 11.3, "en": 3.7, "es": 7.0, "fr": 29.9, "pt": 16.8, "all": 11.7},
 }
-TOLERANCE = 0.2
+"""Of the README; another processor's kernels for int8 decide a few words otherwise."""
 
 
 @contextmanager
@@ -32,30 +37,58 @@ def track(_title: str, _steps: int) -> Generator[Callable[[int], None]]:
     yield advance
 
 
-def by_language(report: Report) -> dict[str, float]:
+async def measure(speech_dir: Path, out: Path, beam: int, *languages: str) -> tuple[Report, list[Sample]]:
+    wish = AsrWish(
+        target="engine:whisper-base",
+        out=out,
+        corpus=str(speech_dir),
+        selection=Selection(kinds=("utterance",), languages=languages),
+        search=Search(beam=beam, once=True),
+        detect=False,
+        calibrate=0,
+    )
+    settings = Settings(engine=EngineSettings(device="cpu", compute_type="int8"))
+    return await evaluate([(evaluate_asr, wish)], settings, track)
+
+
+def by_language(report: Report) -> dict[str, Estimate]:
     section = report.sections[0]
     (whole,) = [row.estimate for row in section.rows if row.id == "asr.wer"]
     (table,) = [table for table in section.tables if table.title == "By language"]
     column = table.head.index("WER")
     cells = {str(row[0]): row[column] for row in table.rows}
     rates = {name: cell.estimate for name, cell in cells.items() if isinstance(cell, Measured)}
-    return {name: 100 * rate.value for name, rate in {**rates, "all": whole}.items() if rate}
+    return {name: rate for name, rate in {**rates, "all": whole}.items() if rate}
+
+
+async def test_the_harness_changes_no_word_and_no_rate(
+    speech_dir: Path, speech_manifest: list[dict[str, Any]], model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    from faster_whisper import WhisperModel  # noqa: PLC0415 - slow to import
+
+    report, samples = await measure(speech_dir, tmp_path, 5, "de")
+    model: Any = WhisperModel(str(model_dir("whisper-base")), device="cpu", compute_type="int8")
+    rows = [row for row in speech_manifest if row["kind"] == "utterance" and row["language"] == "de"]
+    texts: dict[str, str] = {}
+    for row in rows:
+        options = {"language": "de", "beam_size": 5, "without_timestamps": True, "temperature": 0.0}
+        segments, _ = model.transcribe(str(speech_dir / row["file"]), condition_on_previous_text=False, **options)
+        texts[row["file"]] = "".join(segment.text for segment in segments).strip()
+    assert {one.id: one.hypothesis for one in samples} == {
+        str(Path(file).with_suffix("")): text for file, text in texts.items()
+    }
+    normalise: Callable[[str], str] = cast("Any", BasicTextNormalizer)()
+    wer = jiwer.wer([normalise(row["text"]) for row in rows], [normalise(texts[row["file"]]) for row in rows])
+    assert by_language(report)["de"].value == pytest.approx(wer)
 
 
 @pytest.mark.parametrize("beam", POINTS)
-async def test_plain_faster_whisper_agrees_with_the_reference(beam: int, speech_dir: Path, tmp_path: Path) -> None:
-    wish = AsrWish(
-        target="engine:whisper-base",
-        out=tmp_path,
-        corpus=str(speech_dir),
-        selection=Selection(kinds=("utterance",)),
-        search=Search(beam=beam, once=True),
-        detect=False,
-        calibrate=0,
-    )
-    settings = Settings(engine=EngineSettings(device="cpu", compute_type="int8"))
-    report, samples = await evaluate([(evaluate_asr, wish)], settings, track)
+async def test_the_reference_points_are_within_the_intervals(beam: int, speech_dir: Path, tmp_path: Path) -> None:
+    report, samples = await measure(speech_dir, tmp_path, beam)
     found = by_language(report)
-    print(beam, {name: round(rate, 2) for name, rate in found.items()})
+    print(beam, {name: f"{100 * rate.value:.2f}" for name, rate in found.items()})
     assert len(samples) == 53
-    assert found == pytest.approx(POINTS[beam], abs=TOLERANCE)
+    outside = {
+        name for name, percent in POINTS[beam].items() if not found[name].low <= percent / 100 <= found[name].high
+    }
+    assert outside == set()
