@@ -11,6 +11,7 @@ from evals.robustness.curves import Curves
 from evals.robustness.degradations import families
 from evals.robustness.measure import chosen, measure, trials
 from evals.runner import Runner
+from evals.targets.base import Search
 from schemas.errors import ErrorCode, SpeechError
 from server.evaluation.area import Findings, Track, Wish
 from server.evaluation.targets import opened
@@ -47,7 +48,7 @@ async def evaluate_robustness(wish: RobustnessWish, settings: Settings, track: T
             ErrorCode.INVALID_REQUEST, f"No recording of {_MAX_S:.0f} s or less with a text is left by the filters."
         )
     planned = trials(recordings, ways)
-    async with opened(wish, settings, beam=_BEAM) as target:
+    async with opened(wish, settings, search=Search(beam=_BEAM)) as target:
         runner = Runner(Cache(cache_dir()), wish.parallel)
         with track("Recognising damaged speech", len(planned)) as advance:
             results = await measure(planned, target.transcriber, runner, seed=wish.seed, advance=lambda: advance(1))

@@ -15,7 +15,7 @@ from evals.system.memory import memory_mb
 from evals.system.resumption import resume_all
 from evals.system.traffic import Traffic
 from evals.targets.address import address
-from evals.targets.base import Target
+from evals.targets.base import Search, Target
 from server.demo.server_process import child_server
 from server.evaluation.area import Findings, Track, Wish
 from server.evaluation.targets import SERVER_LOG, opened
@@ -54,7 +54,7 @@ async def evaluate_system(wish: SystemWish, settings: Settings, track: Track) ->
     """
     began = time.perf_counter()
     ready_s = await _cold_starts(wish, track)
-    async with opened(wish, settings, beam=1) as target:
+    async with opened(wish, settings, search=Search(beam=1)) as target:
         loaded = await _loaded(wish, target, track, ready_s, began)
         began = time.perf_counter()
         apart = await _apart(wish, target, track, began)
