@@ -1,5 +1,5 @@
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -48,7 +48,7 @@ class Recogniser(AsyncEventHandler):
 
 
 @asynccontextmanager
-async def listening(port: int, *, silent: bool = False) -> AsyncIterator[str]:
+async def listening(port: int, *, silent: bool = False) -> AsyncGenerator[str]:
     server = AsyncTcpServer("127.0.0.1", port)
     await server.start(partial(Recogniser, silent=silent))
     try:
