@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -25,9 +25,21 @@ _ROOM: Final = {
 
 @asynccontextmanager
 async def antiphon(
-    bench: Bench, *, name: str = "antiphon", cores: Sequence[int] | None = None, warm: bool = True
+    bench: Bench,
+    *,
+    name: str = "antiphon",
+    cores: Sequence[int] | None = None,
+    warm: bool = True,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Running]:
     """The server with its default models, event log on disk as by default, ready.
+
+    Args:
+        bench: The run.
+        name: Of its log.
+        cores: It is kept to these; the engines' if left out.
+        warm: Whether models are loaded before it is ready.
+        settings: Further environment variables.
 
     Raises:
         NotStartedError: It did not come up.
@@ -37,7 +49,7 @@ async def antiphon(
     command += ["--device", bench.device, "--compute-type", bench.compute_type, "--log-level", "warning"]
     command += [] if warm else ["--no-warm"]
     with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as folder:
-        environment = {**_ROOM, "ANTIPHON_STORE_PATH": str(Path(folder) / "sessions.sqlite3")}
+        environment = {**_ROOM, **(settings or {}), "ANTIPHON_STORE_PATH": str(Path(folder) / "sessions.sqlite3")}
         async with started(
             name,
             command,

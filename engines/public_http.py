@@ -41,7 +41,8 @@ FETCHES_WAITING_EACH: Final = 16
 """Of one tenant. One more is refused."""
 _BUSY_RETRY_S: Final = 5.0
 _PORTS: Final = {"http": 80, "https": 443}
-_NOT_PUBLIC: Final = "Its host has no address, or one that is not public."
+NOT_PUBLIC: Final = "Its host has no address, or one that is not public."
+"""One reason for both, or a caller could try which names a private network has."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
@@ -119,7 +120,7 @@ class PublicTransport(httpx.AsyncBaseTransport):
             addresses = []  # no name at all
         is_trusted = f"{host}:{port}" in self._trusted
         if not addresses or not (is_trusted or all(map(is_public, addresses))):
-            raise refused(_NOT_PUBLIC)
+            raise refused(NOT_PUBLIC)
         return addresses[0]
 
     async def aclose(self) -> None:
@@ -182,7 +183,7 @@ class Fetcher:
             raise _failed(f"It redirects more than {MAX_REDIRECTS} times.") from error
         except httpx.HTTPError as error:
             if isinstance(cause := error.__cause__, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
-                raise refused(_NOT_PUBLIC) from error  # or a caller could try which names a private network has
+                raise refused(NOT_PUBLIC) from error
             raise _failed(f"The connection failed ({type(error).__name__}).") from error
 
     async def _fetched(self, url: str) -> bytes:

@@ -8,6 +8,8 @@ are the principal's own, and answers are kept for a while, in this process. Ever
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -26,10 +28,10 @@ MAX_ANSWER_BYTES: Final = 16_000_000
 """A longer answer is not kept, and who asks again is answered anew."""
 MAX_KEY_CHARS: Final = 255
 _ENTRY_BYTES: Final = 1_000
-"""What keeping an answer takes beside its body."""
+"""What keeping an answer takes beside its body and headers."""
 
 
-Name = tuple[Account, str, str]
+Name = tuple[Account, bytes]
 
 
 class KeyedRequest(Struct, frozen=True):
@@ -45,8 +47,8 @@ class KeyedRequest(Struct, frozen=True):
 
     @property
     def name(self) -> Name:
-        """What makes it the same request."""
-        return self.account, self.operation, self.key
+        """What makes it the same request; a hash, since paths may be long and names are kept."""
+        return self.account, hashlib.sha256(msgspec.json.encode((self.operation, self.key))).digest()
 
 
 class Answer(Struct, frozen=True):
@@ -82,13 +84,13 @@ class Answers:
 
     def get(self, name: Name) -> Answer | None:
         """The answer to a request, if it is kept."""
-        (tenant, _), _, _ = name
+        (tenant, _), _ = name
         kept = self._by_tenant.get(tenant)
         return None if kept is None else kept.get(name)
 
     def keep(self, name: Name, answer: Answer) -> None:
         """Keep one."""
-        (tenant, _), _, _ = name
+        (tenant, _), _ = name
         if tenant not in self._by_tenant:
             self._by_tenant[tenant] = TTLCache[Name, Answer](self._max_bytes, KEPT_S, getsizeof=_size_bytes)
         self._by_tenant[tenant][name] = answer
@@ -159,4 +161,4 @@ class Idempotency:
 
 
 def _size_bytes(answer: Answer) -> int:
-    return len(answer.body) + _ENTRY_BYTES
+    return len(answer.body) + sum(map(len, itertools.chain(*answer.headers))) + _ENTRY_BYTES

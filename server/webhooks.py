@@ -20,7 +20,7 @@ import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from engines.public_http import PublicTransport, Resolve, refused, resolved
+from engines.public_http import NOT_PUBLIC, PublicTransport, Resolve, refused, resolved
 from schemas.errors import ErrorCode, SpeechError
 from schemas.events import ServerEvent
 from schemas.principal import Principal
@@ -132,8 +132,10 @@ class Webhooks:
         try:
             with anyio.fail_after(self._settings.timeout_s):
                 await self._way_of_sessions.destination(httpx.URL(webhook.url))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise refused("It is no valid http or https URL, or its host was not found.") from error
+        except httpx.InvalidURL as error:
+            raise refused("It is not a valid http or https URL.") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise refused(NOT_PUBLIC) from error
         return self._receiver(webhook.url, "session", signer, self._way_of_sessions)
 
     def follow(self, receiver: Receiver, webhook: SessionWebhook, session: Session, sessions: OwnSessions) -> None:

@@ -23,7 +23,7 @@ from engines.tones import encode_word
 from schemas.audio import AudioFormat
 from schemas.principal import Scope
 from server.http.idempotency import MAX_CUTS, form_pieces
-from server.idempotency import Answer, Answers
+from server.idempotency import Answer, Answers, KeyedRequest
 from server.mcp.tools import ERROR_KEY, IDEMPOTENCY_KEY, REPLAYED_KEY
 
 pytestmark = pytest.mark.anyio
@@ -229,10 +229,18 @@ def test_a_body_of_nothing_but_boundaries_is_cut_a_few_times_only() -> None:
 def test_who_keeps_many_answers_loses_their_own() -> None:
     answers = Answers(max_bytes=10_000)
     answer = Answer(fingerprint=b"", status=200, headers=(), body=bytes(1_000))  # 2 kB with what goes with it
-    modest = (("modest", "key"), "/v1/sessions", "first")
+    modest = (("modest", "key"), b"first")
     answers.keep(modest, answer)
-    greedy = [(("greedy", f"key {number}"), "/v1/sessions", "key") for number in range(20)]
+    greedy = [(("greedy", f"key {number}"), b"key") for number in range(20)]
     for name in greedy:
         answers.keep(name, answer)
     assert answers.get(modest) == answer
     assert [name for name in greedy if answers.get(name)] == greedy[-4:]
+
+
+def test_what_is_kept_of_a_request_does_not_grow_with_its_path() -> None:
+    def name(path: str, key: str = "key") -> object:
+        return KeyedRequest(("tenant", "caller"), path, key, b"").name
+
+    assert len(str(name("/x" * 8_000))) < 300
+    assert len({name("/a"), name("/b"), name("/a", "other"), name("/a/key", ""), name("/a")}) == 4

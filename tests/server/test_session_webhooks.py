@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import ip_address
@@ -134,6 +135,20 @@ async def test_what_the_operator_trusts_in_is_not_for_callers_to_reach(client: C
     async with client(trusted_hosts=(canary.host,)) as caller:
         assert await refused(caller, webhook(canary.url)) == (403, "url_refused", "url")
     assert canary.hits == []
+
+
+async def test_callers_are_not_told_which_names_a_private_network_has(client: Client) -> None:
+    async def resolve(host: str, _port: int) -> list[Any]:
+        if host == "unknown.test":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [ip_address("10.0.0.1")]
+
+    async with client(Webhooks(WebhookSettings(by_session=True), resolve)) as caller:
+        private, unknown = [
+            (await caller.post("/v1/sessions", json=webhook(f"http://{host}.test/"))).json()["error"]["message"]
+            for host in ("private", "unknown")
+        ]
+    assert private == unknown
 
 
 async def test_a_name_that_leads_somewhere_else_later_is_not_followed(client: Client, canary: Any) -> None:
