@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar, cast
 
+import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.corpora.selection import Selection
 from evals.environment import conditions
-from evals.report import Report, Section
+from evals.intervals import Estimate
+from evals.report import Report, Row, Section
 from evals.samples import Sample
+from schemas.errors import ErrorCode, SpeechError
+from server.evaluation.abilities import Ability, abilities
 from server.settings import Settings
+
+_log = structlog.stdlib.get_logger("antiphon.evals")
 
 Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Shows the progress of a stage of so many steps; what it gives is called with the steps done."""
@@ -56,20 +63,53 @@ class Findings(Struct, frozen=True, kw_only=True):
 
 
 AnyWish = TypeVar("AnyWish", bound=Wish)
-Area = Callable[[AnyWish, Settings, Track], Awaitable[Findings]]
+
+
+class Area(Struct, Generic[AnyWish], frozen=True, kw_only=True):
+    """A part of the evaluation that can be asked for by itself."""
+
+    name: str
+    """As in ``antiphon eval NAME``."""
+    title: str
+    needs: frozenset[Ability]
+    """Of the target."""
+    measure: Callable[[AnyWish, Settings, Track], Awaitable[Findings]]
 
 
 async def evaluate(
-    areas: Sequence[tuple[Area[AnyWish], AnyWish]], settings: Settings, track: Track, split: str = ""
+    areas: Sequence[tuple[Area[Any], Any]], settings: Settings, track: Track, split: str = ""
 ) -> tuple[Report, list[Sample]]:
     """Measure areas, one after the other: what else runs would be in the latencies.
 
+    What the target cannot do is not begun, and the report says so; an area that breaks off is a failed figure of the
+    report, and the others are measured all the same.
+
     Raises:
-        SpeechError: ``model_not_installed`` and what else engines and targets say.
+        SpeechError: ``invalid_request`` if the target can do nothing of it; if no area came to anything, what the
+            first of them says.
     """
-    wish = areas[0][1]
+    wish: Wish = areas[0][1]
+    able = abilities(wish.target, settings)
+    cannot = {area.name: _cannot(wish.target, area.needs - able) for area, _ in areas}
+    if all(cannot.values()):
+        raise SpeechError(ErrorCode.INVALID_REQUEST, cannot[areas[0][0].name], param="target")
     before = conditions(wish.target, wish.seed, corpus=wish.corpus, split=split)
-    found = [await area(its, settings, track) for area, its in areas]
+    found: list[Findings] = []
+    broken: list[Exception] = []
+    for area, its in areas:
+        if reason := cannot[area.name]:
+            section = Section(name=area.name, title=area.title, took_s=0.0, notes=(f"Not measured: {reason}",))
+            found.append(Findings(sections=(section,)))
+            continue
+        began = time.perf_counter()
+        try:
+            found.append(await area.measure(its, settings, track))
+        except Exception as error:  # noqa: BLE001  the boundary between areas: the others must not be lost
+            broken.append(error)
+            section = _broke_off(area, error, time.perf_counter() - began)
+            found.append(Findings(sections=(section,)))
+    if len(broken) == sum(not reason for reason in cannot.values()):
+        raise broken[0]
     report = Report(
         conditions=replace(
             before,
@@ -79,6 +119,38 @@ async def evaluate(
         sections=tuple(section for one in found for section in one.sections),
     )
     return report, [sample for one in found for sample in one.samples]
+
+
+def _cannot(target: str, lacking: frozenset[Ability]) -> str:
+    """Why an area cannot be measured; empty if it can."""
+    return f"The target {target} cannot {' or '.join(sorted(lacking))}." if lacking else ""
+
+
+def _broke_off(area: Area[Any], error: Exception, took_s: float) -> Section:
+    """A failure, for JUnit and for the status of the command."""
+    causes = list(_causes(error))
+    if not all(isinstance(cause, SpeechError) for cause in causes):
+        _log.error("area_broke_off", area=area.name, exc_info=error)
+    row = Row(
+        id=f"{area.name}.broke_off",
+        title="Broke off before its end",
+        estimate=Estimate(1, 1, 1, 1),
+        hard_zero=True,
+        note="; ".join(dict.fromkeys(map(_told, causes))),
+    )
+    return Section(name=area.name, title=area.title, took_s=took_s, rows=(row,), notes=(f"Broke off: {row.note}",))
+
+
+def _causes(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, ExceptionGroup):
+        for one in cast("ExceptionGroup[Exception]", error).exceptions:
+            yield from _causes(one)
+    else:
+        yield error
+
+
+def _told(error: Exception) -> str:
+    return error.message if isinstance(error, SpeechError) else f"{type(error).__name__}: {error}"
 
 
 def _joined(every: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -21,7 +21,8 @@ from evals.report import Section
 from evals.runner import Failure, Runner
 from evals.samples import Sample
 from evals.targets.base import Heard, Search, Target
-from server.evaluation.area import Findings, Track, Wish
+from server.evaluation.abilities import Ability
+from server.evaluation.area import Area, Findings, Track, Wish
 from server.evaluation.targets import opened
 from server.settings import Settings
 
@@ -146,3 +147,6 @@ async def _streamed(
 
 def _failed(utterance: Utterance, failure: Failure) -> Sample:
     return Sample(area="asr", id=utterance.id, block=utterance.block, error=failure.message)
+
+
+ASR: Final = Area(name="asr", title="Recognition", needs=frozenset({Ability.RECOGNISE}), measure=evaluate_asr)

@@ -13,7 +13,8 @@ from evals.robustness.measure import chosen, measure, trials
 from evals.runner import Runner
 from evals.targets.base import Search
 from schemas.errors import ErrorCode, SpeechError
-from server.evaluation.area import Findings, Track, Wish
+from server.evaluation.abilities import Ability
+from server.evaluation.area import Area, Findings, Track, Wish
 from server.evaluation.targets import opened
 from server.settings import Settings
 
@@ -67,3 +68,8 @@ async def evaluate_robustness(wish: RobustnessWish, settings: Settings, track: T
         models=target.models,
         options={"robustness beam": str(_BEAM), "robustness recordings a language": str(wish.per_language)},
     )
+
+
+ROBUSTNESS: Final = Area(
+    name="robustness", title="Robustness", needs=frozenset({Ability.RECOGNISE}), measure=evaluate_robustness
+)

@@ -17,7 +17,8 @@ from evals.system.traffic import Traffic
 from evals.targets.address import address
 from evals.targets.base import Search, Target
 from server.demo.server_process import child_server
-from server.evaluation.area import Findings, Track, Wish
+from server.evaluation.abilities import Ability
+from server.evaluation.area import Area, Findings, Track, Wish
 from server.evaluation.targets import SERVER_LOG, opened
 from server.settings import Settings
 
@@ -143,3 +144,11 @@ async def _apart(wish: SystemWish, target: Target, track: Track, began: float) -
             *figures.resumption_rows(resumption),
         ),
     )
+
+
+SYSTEM: Final = Area(
+    name="system",
+    title="The server as a whole",
+    needs=frozenset({Ability.RECOGNISE, Ability.SPEAK}),
+    measure=evaluate_system,
+)

@@ -21,7 +21,8 @@ from evals.tts.opinions import likeness, mean_opinion
 from evals.tts.section import section
 from evals.tts.texts import LANGUAGES, sentences
 from schemas.errors import ErrorCode, SpeechError
-from server.evaluation.area import Findings, Track, Wish
+from server.evaluation.abilities import Ability
+from server.evaluation.area import Area, Findings, Track, Wish
 from server.evaluation.targets import opened
 from server.settings import Settings
 
@@ -102,3 +103,6 @@ async def _voices(wish: TtsWish, synthesizer: Synthesizer) -> dict[str, str]:
             ErrorCode.INVALID_REQUEST, f"The target has no voice for {', '.join(languages)}.", param="language"
         )
     return found
+
+
+TTS: Final = Area(name="tts", title="Synthesis", needs=frozenset({Ability.SPEAK}), measure=evaluate_tts)

@@ -21,7 +21,8 @@ from evals.turns.scenario import Scenario, plans, prepare
 from evals.turns.sections import conversations_section, converse_all, pauses_section
 from schemas.sessions import TurnSettings
 from server import speech_engines
-from server.evaluation.area import Findings, Track, Wish
+from server.evaluation.abilities import Ability
+from server.evaluation.area import Area, Findings, Track, Wish
 from server.evaluation.instruments import HostEars, HostVoices
 from server.evaluation.policy import our_policy
 from server.evaluation.targets import opened, with_hash
@@ -124,3 +125,6 @@ async def _held(wish: TurnsWish, settings: Settings, scenarios: list[Scenario], 
             return await converse_all(
                 target.server, scenarios, wish.turn_settings, parallel=wish.parallel, advance=lambda: advance(1)
             )
+
+
+TURNS: Final = Area(name="turns", title="Turn-taking", needs=frozenset({Ability.CONVERSE}), measure=evaluate_turns)

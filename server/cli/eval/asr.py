@@ -12,7 +12,7 @@ from evals.targets.base import Search
 from server.cli.eval.options import common_of, corpus_options, run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
-from server.evaluation.asr import CALIBRATE, STREAM, AsrWish, evaluate_asr
+from server.evaluation.asr import ASR, CALIBRATE, STREAM, AsrWish
 
 
 @click.command(cls=RichCommand)
@@ -49,4 +49,4 @@ def asr(*, config: Path | None, beam: int, once: bool, detect: bool, stream: int
         server_options=server_options(config, given),
         **common,
     )
-    run([(evaluate_asr, wish)], settings_from(config, given).settings)
+    run([(ASR, wish)], settings_from(config, given).settings)

@@ -13,11 +13,11 @@ from server.cli.eval.options import common_of, corpus_options, run_options, serv
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
 from server.evaluation.area import Area, Wish
-from server.evaluation.asr import AsrWish, evaluate_asr
-from server.evaluation.robustness import RobustnessWish, evaluate_robustness
-from server.evaluation.system import SystemWish, evaluate_system
-from server.evaluation.tts import TtsWish, evaluate_tts
-from server.evaluation.turns import TurnsWish, evaluate_turns
+from server.evaluation.asr import ASR, AsrWish
+from server.evaluation.robustness import ROBUSTNESS, RobustnessWish
+from server.evaluation.system import SYSTEM, SystemWish
+from server.evaluation.tts import TTS, TtsWish
+from server.evaluation.turns import TURNS, TurnsWish
 
 
 @click.command("all", cls=RichCommand)
@@ -30,12 +30,12 @@ def everything(*, config: Path | None, **given: Any) -> None:  # noqa: ANN401  s
     common["server_options"] = server_options(config, given)
     folder = Path(common["corpus"])
     areas: list[tuple[Area[Any], Wish]] = [
-        (evaluate_asr, AsrWish(**common)),
-        (evaluate_tts, TtsWish(**common)),
-        (evaluate_robustness, RobustnessWish(**common)),
-        (evaluate_system, SystemWish(**common)),
+        (ASR, AsrWish(**common)),
+        (TTS, TtsWish(**common)),
+        (ROBUSTNESS, RobustnessWish(**common)),
+        (SYSTEM, SystemWish(**common)),
         (
-            evaluate_turns,
+            TURNS,
             TurnsWish(
                 **common,
                 split=Split.TEST,

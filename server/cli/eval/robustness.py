@@ -11,7 +11,7 @@ from rich_click import RichCommand
 from server.cli.eval.options import common_of, corpus_options, run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
-from server.evaluation.robustness import RobustnessWish, evaluate_robustness
+from server.evaluation.robustness import ROBUSTNESS, RobustnessWish
 
 
 @click.command(cls=RichCommand)
@@ -28,4 +28,4 @@ def robustness(*, config: Path | None, per_language: int, **given: Any) -> None:
     """
     common = common_of(given)
     wish = RobustnessWish(per_language=per_language, server_options=server_options(config, given), **common)
-    run([(evaluate_robustness, wish)], settings_from(config, given).settings)
+    run([(ROBUSTNESS, wish)], settings_from(config, given).settings)

@@ -10,7 +10,7 @@ from rich_click import RichCommand
 from server.cli.eval.options import run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
-from server.evaluation.system import SystemWish, evaluate_system
+from server.evaluation.system import SYSTEM, SystemWish
 
 
 @click.command(cls=RichCommand)
@@ -63,4 +63,4 @@ def system(
         slo_s=slo_s,
         server_options=server_options(config, flags),
     )
-    run([(evaluate_system, wish)], settings_from(config, flags).settings)
+    run([(SYSTEM, wish)], settings_from(config, flags).settings)

@@ -11,7 +11,7 @@ from rich_click import RichCommand
 from server.cli.eval.options import common_of, corpus_options, run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
-from server.evaluation.tts import LISTENER, TtsWish, evaluate_tts
+from server.evaluation.tts import LISTENER, TTS, TtsWish
 
 
 @click.command(cls=RichCommand)
@@ -66,4 +66,4 @@ def tts(
         server_options=server_options(config, given),
         **common,
     )
-    run([(evaluate_tts, wish)], settings_from(config, given).settings)
+    run([(TTS, wish)], settings_from(config, given).settings)

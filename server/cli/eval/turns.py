@@ -14,7 +14,7 @@ from evals.turns.dialogue import Split
 from server.cli.eval.options import run_options, server_options
 from server.cli.eval.run import run
 from server.cli.settings_options import settings_from, settings_options
-from server.evaluation.turns import TurnsWish, evaluate_turns
+from server.evaluation.turns import TURNS, TurnsWish
 
 
 @click.command(cls=RichCommand)
@@ -72,7 +72,7 @@ def turns(
         speech_dir=speech_dir,
         server_options=server_options(config, flags),
     )
-    run([(evaluate_turns, wish)], settings_from(config, flags).settings, split)
+    run([(TURNS, wish)], settings_from(config, flags).settings, split)
 
 
 def _settings_of(pairs: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from evals.report import Measured, Report
 from evals.samples import Sample
 from evals.targets.base import Search
 from server.evaluation.area import evaluate
-from server.evaluation.asr import AsrWish, evaluate_asr
+from server.evaluation.asr import ASR, AsrWish
 from server.settings import EngineSettings, Settings
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.timeout(900)]
@@ -48,7 +48,7 @@ async def measure(speech_dir: Path, out: Path, beam: int, *languages: str) -> tu
         calibrate=0,
     )
     settings = Settings(engine=EngineSettings(device="cpu", compute_type="int8"))
-    return await evaluate([(evaluate_asr, wish)], settings, track)
+    return await evaluate([(ASR, wish)], settings, track)
 
 
 def by_language(report: Report) -> dict[str, Estimate]:
