@@ -9,12 +9,13 @@ import httpx
 import msgspec
 import numpy as np
 from msgspec import Struct
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from evals.asr.loudness import speech_edges_s
 from evals.corpora.utterance import Utterance
 from evals.targets.http_errors import checked, told
+from evals.targets.session_socket import session_socket
 from schemas.audio import SESSION_RATE_HZ, Samples, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
 
@@ -69,20 +70,15 @@ async def stream(http: httpx.AsyncClient, utterance: Utterance) -> Streamed:
         utterance: What is said.
 
     Raises:
-        SpeechError: What the server answers instead of a session.
+        SpeechError: What the server answers instead of a session; ``internal`` if the connection broke.
     """
     language = None if utterance.language == "und" else utterance.language
     async with told("Antiphon"):
         response = await http.post("/v1/sessions", json={"language": language, "input_rate_hz": SESSION_RATE_HZ})
     session_id = str((await checked(response, "Antiphon")).json()["session_id"])
-    url = f"{str(http.base_url).rstrip('/').replace('http', 'ws', 1)}/v1/sessions/{session_id}/stream"
-    headers = {name: value for name, value in http.headers.items() if name == "authorization"}
-    try:
-        async with connect(url, compression=None, proxy=None, max_size=None, additional_headers=headers) as socket:
-            call = _Call(socket, utterance.samples())
-            await call.run()
-    except ConnectionClosed as error:
-        raise SpeechError(ErrorCode.INTERNAL, f"The session's connection broke: {error}") from error
+    async with session_socket(http, session_id) as socket:
+        call = _Call(socket, utterance.samples())
+        await call.run()
     return call.result(await _lost(http, session_id, call.messages))
 
 
@@ -99,14 +95,21 @@ class _Call:
         self._first_partial_ms: float | None = None
         self._endpoint_ms: float | None = None
         self._late_s = 0.0
+        self._cut_off: ConnectionClosed | None = None
         self.messages: dict[int, Any] = {}
         """Events by their number."""
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._hear)
-            await self._speak()
+            try:
+                await self._speak()
+            except ConnectionClosed as error:
+                self._cut_off = error
             tasks.cancel_scope.cancel()
+        # Out of the task group, which would wrap it.
+        if self._cut_off is not None:
+            raise SpeechError(ErrorCode.INTERNAL, f"The session's connection broke: {self._cut_off}") from self._cut_off
 
     async def _speak(self) -> None:
         audio = np.concatenate((self._samples, _hush_after(self._samples)))
@@ -127,12 +130,15 @@ class _Call:
         await self._socket.send('{"type": "close"}')
 
     async def _hear(self) -> None:
-        async for message in self._socket:
-            if isinstance(message, str):
-                event = _EVENT.decode(message)
-                if event.seq:
-                    self.messages[event.seq] = msgspec.json.decode(message)
-                self._note(event)
+        try:
+            async for message in self._socket:
+                if isinstance(message, str):
+                    event = _EVENT.decode(message)
+                    if event.seq:
+                        self.messages[event.seq] = msgspec.json.decode(message)
+                    self._note(event)
+        except ConnectionClosed as error:
+            self._cut_off = error
 
     def _note(self, event: _Event) -> None:
         since_ms = 1000 * (anyio.current_time() - self._began_s)

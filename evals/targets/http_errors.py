@@ -28,19 +28,23 @@ async def checked(response: httpx.Response, name: str) -> httpx.Response:
     """The response, unless it is an error.
 
     Raises:
-        SpeechError: What an Antiphon says, or the nearest to the status of another.
+        SpeechError: As :func:`refusal`.
     """
     if response.is_success:
         return response
-    content = await response.aread()
+    raise refusal(response.status_code, await response.aread(), name)
+
+
+def refusal(status: int, content: bytes, name: str) -> SpeechError:
+    """What an Antiphon says with an error, or the nearest to the status of another server."""
     try:
         detail = msgspec.json.decode(content, type=ErrorBody).error
-        raise SpeechError(detail.code, detail.message, param=detail.param, retry_after_s=detail.retry_after_s)
+        return SpeechError(detail.code, detail.message, param=detail.param, retry_after_s=detail.retry_after_s)
     except msgspec.DecodeError:
         pass
-    busy = response.status_code in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
-    code = (
-        ErrorCode.OVERLOADED if busy else ErrorCode.INTERNAL if response.is_server_error else ErrorCode.INVALID_REQUEST
-    )
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        code = ErrorCode.OVERLOADED
+    else:
+        code = ErrorCode.INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ErrorCode.INVALID_REQUEST
     shown = content[:_SHOWN_CHARS].decode(errors="replace")
-    raise SpeechError(code, f"{name} answered with status {response.status_code}: {shown}")
+    return SpeechError(code, f"{name} answered with status {status}: {shown}")

@@ -8,10 +8,13 @@ import anyio
 import httpx
 import msgspec
 import numpy as np
-from websockets.asyncio.client import ClientConnection, connect
+from msgspec.structs import replace
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from evals.acoustics import EchoPath
+from evals.targets.http_errors import checked, told
+from evals.targets.session_socket import session_socket
 from evals.turns.cast import AGENT_VOICE
 from evals.turns.corpus import rng_of
 from evals.turns.device import Device
@@ -19,7 +22,6 @@ from evals.turns.performance import Performance, Received, WireEvent
 from evals.turns.play import Play, Uttered, performed
 from evals.turns.scenario import Scenario
 from schemas.audio import SESSION_RATE_HZ, Samples, float_from_pcm16, pcm16_from_float
-from schemas.errors import ErrorCode, SpeechError
 
 FRAME_SAMPLES: Final = SESSION_RATE_HZ * 20 // 1000
 """What telephony and browsers send at a time."""
@@ -51,17 +53,31 @@ async def converse(http: httpx.AsyncClient, scenario: Scenario, turn_settings: d
     }
     if turn_settings:
         body["turn"] = turn_settings
-    response = await http.post("/v1/sessions", json=body)
-    if response.is_error:
-        raise SpeechError(ErrorCode.INVALID_REQUEST, f"The server opened no session: {response.text[:500]}")
-    session_id = str(response.json()["session_id"])
-    url = f"{str(http.base_url).rstrip('/').replace('http', 'ws', 1)}/v1/sessions/{session_id}/stream"
-    headers = {name: value for name, value in http.headers.items() if name == "authorization"}
-    async with connect(url, compression=None, proxy=None, max_size=None, additional_headers=headers) as socket:
+    async with told("Antiphon"):
+        response = await http.post("/v1/sessions", json=body)
+    session_id = str((await checked(response, "Antiphon")).json()["session_id"])
+    async with session_socket(http, session_id) as socket:
         call = _Call(socket, scenario)
         with anyio.move_on_after(_LIMIT_S) as limit:
             await call.run()
         return call.performance("took too long" if limit.cancelled_caught else "")
+
+
+def not_held(scenario: Scenario, why: str) -> Performance:
+    """A conversation that nothing came of."""
+    plan = scenario.plan
+    return Performance(
+        name=plan.name,
+        language=plan.dialogue.language,
+        voice=plan.voice,
+        channel=plan.channel.name,
+        has_echo=plan.channel.echo is not None,
+        buffer_ms=plan.buffer_ms,
+        utterances=(),
+        received=(),
+        played=(),
+        unfinished=why,
+    )
 
 
 class _Call:
@@ -92,21 +108,14 @@ class _Call:
             tasks.cancel_scope.cancel()
 
     def performance(self, unfinished: str) -> Performance:
-        plan = self._scenario.plan
-        return Performance(
-            name=plan.name,
-            language=plan.dialogue.language,
-            voice=plan.voice,
-            channel=plan.channel.name,
-            has_echo=plan.channel.echo is not None,
-            buffer_ms=plan.buffer_ms,
+        return replace(
+            not_held(self._scenario, unfinished or self._broken),
             utterances=tuple(performed(one) for one in self._play.uttered),
             received=tuple(self._received),
             played=tuple(self._device.played),
             microphone=_joined(self._microphone),
             loudspeaker=_joined(self._loudspeaker),
             late_ms=1000 * self._late_s,
-            unfinished=unfinished or self._broken,
         )
 
     async def _talk(self) -> None:

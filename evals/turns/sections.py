@@ -14,14 +14,16 @@ from typing import Any
 import anyio
 import httpx
 
-from evals.report import Section
+from evals.intervals import Estimate
+from evals.report import Row, Section
 from evals.turns.conversation_figures import class_plot, conversation_rows, latency_plot, worst_cases
 from evals.turns.endpoint_figures import Ours, endpoint_rows, pareto
-from evals.turns.live import converse
+from evals.turns.live import converse, not_held
 from evals.turns.outcomes import Outcomes, outcomes
 from evals.turns.pauses import ClipPauses
 from evals.turns.performance import Performance
 from evals.turns.scenario import Scenario
+from schemas.errors import SpeechError
 
 
 def pauses_section(name: str, title: str, corpus: Sequence[ClipPauses], ours: Ours, notes: Sequence[str]) -> Section:
@@ -49,11 +51,17 @@ def conversations_section(name: str, title: str, performances: Sequence[Performa
         notes.append(f"The latest frame of the simulated users was sent {late_ms:.0f} ms late.")
     if broken:
         notes.append("Not finished: " + "; ".join(broken))
+    unfinished = Row(
+        id=f"{name}.unfinished",
+        title="Conversations that broke off, or did not begin",
+        estimate=Estimate(len(broken), len(broken), len(broken), len(performances)),
+        hard_zero=True,
+    )
     return Section(
         name=name,
         title=title,
         notes=tuple(notes),
-        rows=tuple(conversation_rows(found, name)),
+        rows=(*conversation_rows(found, name), unfinished),
         plots=_plots(found, title),
         cases=worst_cases(performances, found),
         case_note="The user is on the left, the agent on the right.",
@@ -79,16 +87,27 @@ async def converse_all(
     parallel: int,
     advance: Callable[[], None],
 ) -> list[Performance]:
-    """Hold conversations, some at a time; ``advance`` is called after each."""
+    """Hold conversations, some at a time; ``advance`` is called after each.
+
+    Raises:
+        SpeechError: What the server says, if it lets none of them begin.
+    """
     held: dict[int, Performance] = {}
+    refusals: list[SpeechError] = []
     limiter = anyio.CapacityLimiter(parallel)
 
     async def hold(number: int, scenario: Scenario) -> None:
         async with limiter:
-            held[number] = await converse(http, scenario, turn_settings)
+            try:
+                held[number] = await converse(http, scenario, turn_settings)
+            except SpeechError as error:
+                refusals.append(error)
+                held[number] = not_held(scenario, error.message)
         advance()
 
     async with anyio.create_task_group() as tasks:
         for number, scenario in enumerate(scenarios):
             tasks.start_soon(hold, number, scenario)
+    if refusals and len(refusals) == len(scenarios):
+        raise refusals[0]
     return [held[number] for number in range(len(scenarios))]
