@@ -14,8 +14,10 @@ import anyio
 import httpx
 from msgspec import Struct
 
+from evals.runner import Failure
 from evals.system.event_stream import events
 from evals.system.plain_session import Session
+from schemas.errors import SpeechError
 
 _USERS: Final = tuple(
     "pineapple elephant umbrella chocolate helicopter strawberry dinosaur telephone butterfly volcano "
@@ -110,14 +112,17 @@ async def hold(http: httpx.AsyncClient, one: Secrets, wav: bytes) -> Held:
 
 async def hold_all(
     http: httpx.AsyncClient, wavs: Sequence[tuple[Secrets, bytes]], *, at_once: int, advance: Callable[[], None]
-) -> list[Held]:
+) -> list[Held | Failure]:
     """Sessions, so many at a time: those that come later get what those before have left."""
-    found: dict[int, Held] = {}
+    found: dict[int, Held | Failure] = {}
     limiter = anyio.CapacityLimiter(at_once)
 
     async def one(number: int, own: Secrets, wav: bytes) -> None:
         async with limiter:
-            found[number] = await hold(http, own, wav)
+            try:
+                found[number] = await hold(http, own, wav)
+            except SpeechError as error:
+                found[number] = Failure(error.code, error.message)
         advance()
 
     async with anyio.create_task_group() as tasks:

@@ -41,6 +41,8 @@ class Isolation(Struct, frozen=True, kw_only=True):
     """In words, one each."""
     pairs: int
     """A word and a place where it should not be."""
+    failed: tuple[str, ...] = ()
+    """What the server said instead, once for each that came to nothing."""
     recognised: tuple[bool, ...]
     """Whether each was understood where it was said: words that are not would not be seen elsewhere either."""
 
@@ -51,6 +53,8 @@ class Resumption(Struct, frozen=True, kw_only=True):
     cuts: int
     mismatches: tuple[str, ...]
     """In words."""
+    failed: tuple[str, ...] = ()
+    """Sessions that came to nothing, and why."""
 
 
 def exactly(k: int, n: int) -> Estimate | None:
@@ -262,22 +266,37 @@ def isolation_rows(name: str, title: str, found: Isolation | None) -> list[Row]:
             hard_zero=True,
             beside={"understood where it was said": exactly(sum(found.recognised), len(found.recognised))},
             note="; ".join(found.leaked),
-        )
+        ),
+        _failed(name, found.failed, len(found.failed) + len(found.recognised)),
     ]
 
 
 def resumption_rows(found: Resumption | None) -> list[Row]:
     """Whether a client that comes back sees what it would have seen."""
+    mismatches = 0 if found is None else min(len(found.mismatches), found.cuts)
+    failed = [] if found is None else [_failed("resume", found.failed, found.cuts)]
     return [
         Row(
             id=f"{AREA}.resume_mismatches",
             title="Streams of events that were cut and are not the same when joined",
             unit="%",
-            estimate=None if found is None else exactly(len(found.mismatches), found.cuts),
+            estimate=None if found is None else exactly(mismatches, found.cuts),
             hard_zero=True,
             note="Not measured: only an Antiphon has sessions." if found is None else "; ".join(found.mismatches),
-        )
+        ),
+        *failed,
     ]
+
+
+def _failed(name: str, failed: Sequence[str], of: int) -> Row:
+    """What could not be looked at, since the server failed."""
+    return Row(
+        id=f"{AREA}.{name}_failed",
+        title="… that failed meanwhile",
+        estimate=_constant(len(failed), of),
+        hard_zero=True,
+        note="; ".join(dict.fromkeys(failed)),
+    )
 
 
 def samples(levels: Sequence[Level], slo_s: float) -> list[Sample]:

@@ -19,6 +19,10 @@ _SHED: Final = frozenset({ErrorCode.OVERLOADED, ErrorCode.QUOTA_EXCEEDED})
 """What a full server refuses with."""
 
 
+_AGAIN_S: Final = 0.25
+"""After a refusal that does not say when to come again."""
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """How a request ended."""
 
@@ -90,23 +94,38 @@ async def offered(
 
 
 async def capacity_per_s(
-    ask: Ask, *, callers: int, for_s: float, clock: Callable[[], float] = time.perf_counter
+    ask: Ask,
+    *,
+    callers: int,
+    for_s: float,
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
 ) -> float:
     """Requests a second with so many callers who each wait for their answer: the most that the server can do.
 
+    What is refused or fails is not in it, and is asked again.
+
     Raises:
-        SpeechError: What the server says; it is not full, so nothing should fail.
+        SpeechError: What the server says, if it serves nothing.
     """
     done = 0
+    refused: SpeechError | None = None
     begun_s = clock()
 
     async def call() -> None:
-        nonlocal done
+        nonlocal done, refused
         while clock() - begun_s < for_s:
-            await ask()
-            done += 1
+            try:
+                await ask()
+            except SpeechError as error:
+                refused = error
+                await sleep(error.retry_after_s or _AGAIN_S)
+            else:
+                done += 1
 
     async with anyio.create_task_group() as tasks:
         for _ in range(callers):
             tasks.start_soon(call)
+    if refused is not None and not done:
+        raise refused
     return done / (clock() - begun_s)

@@ -11,13 +11,15 @@ import numpy as np
 import soxr
 
 from evals.decoding import wav
-from evals.system.canaries import Secrets, hold_all, leaks
+from evals.runner import Failure
+from evals.system.canaries import Held, Secrets, hold_all, leaks
 from evals.system.figures import Isolation, Level
 from evals.system.load import Answer, Ask, arrivals_s, offered
 from evals.system.memory import Watch
 from evals.targets.base import Synthesizer, Transcriber
 from evals.turns.corpus import rng_of
 from schemas.audio import SESSION_RATE_HZ
+from schemas.errors import SpeechError
 
 AFTER_S: Final = 3.0
 """Silence after what a user says: the longest that ends a turn."""
@@ -87,16 +89,21 @@ async def isolated_requests(
     transcriber: Transcriber, secrets: Sequence[Secrets], files: Sequence[bytes], advance: Callable[[], None]
 ) -> Isolation:
     """Recordings that are recognised all at once, and so in the same batches."""
-    texts = [""] * len(files)
+    texts: dict[int, str] = {}
+    failed: list[str] = []
 
     async def recognise(number: int) -> None:
-        texts[number] = (await transcriber.transcribe(files[number], "en")).text
+        try:
+            texts[number] = (await transcriber.transcribe(files[number], "en")).text
+        except SpeechError as error:
+            failed.append(error.message)
         advance()
 
     async with anyio.create_task_group() as tasks:
         for number in range(len(files)):
             tasks.start_soon(recognise, number)
-    return _isolation([(one.user,) for one in secrets], texts, texts, "request")
+    words = [(secrets[number].user,) for number in texts]
+    return _isolation(words, list(texts.values()), list(texts.values()), "request", failed)
 
 
 async def isolated_sessions(
@@ -108,15 +115,20 @@ async def isolated_sessions(
     advance: Callable[[], None],
 ) -> Isolation:
     """Sessions with secrets, so many at a time."""
-    held = await hold_all(http, list(zip(secrets, files, strict=True)), at_once=at_once, advance=advance)
+    found = await hold_all(http, list(zip(secrets, files, strict=True)), at_once=at_once, advance=advance)
+    held = [one for one in found if isinstance(one, Held)]
+    failed = [one.message for one in found if isinstance(one, Failure)]
     words = [(one.secrets.user, one.secrets.agent) for one in held]
-    return _isolation(words, [one.told for one in held], [one.understood for one in held], "session")
+    return _isolation(words, [one.told for one in held], [one.understood for one in held], "session", failed)
 
 
-def _isolation(words: Sequence[Sequence[str]], told: Sequence[str], understood: Sequence[str], what: str) -> Isolation:
+def _isolation(
+    words: Sequence[Sequence[str]], told: Sequence[str], understood: Sequence[str], what: str, failed: Sequence[str]
+) -> Isolation:
     found = leaks(words, told)
     return Isolation(
         leaked=tuple(f"“{one.word}” of {what} {one.of} in {what} {one.seen_in}" for one in found),
         pairs=sum(map(len, words)) * (len(told) - 1),
+        failed=tuple(failed),
         recognised=tuple(own[0] in text.lower() for own, text in zip(words, understood, strict=True)),
     )

@@ -8,7 +8,7 @@ import anyio
 import httpx
 
 from evals.system.event_stream import Event, events
-from evals.targets.http_errors import checked, told
+from evals.targets.http_errors import checked, told, ungrouped
 
 _NAME: Final = "Antiphon"
 _TURN_S: Final = 60.0
@@ -47,9 +47,11 @@ class Session:
                 if event.type in {"turn.ended", "session.closed"}:
                     return
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(follow)
-            await _asked(self._http, "POST", f"{self.path}/audio", content=wav, headers={"Content-Type": "audio/wav"})
+        with ungrouped():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(follow)
+                headers = {"Content-Type": "audio/wav"}
+                await _asked(self._http, "POST", f"{self.path}/audio", content=wav, headers=headers)
         return seen
 
     async def say(self, text: str) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from evals.system.event_stream import Event, events, followed
 from evals.system.figures import Resumption
 from evals.system.plain_session import Session
+from evals.targets.http_errors import ungrouped
+from schemas.errors import SpeechError
 
 
 async def resume_all(
@@ -29,34 +31,42 @@ async def resume_all(
         cuts_each: Of the events of a session that is over, by clients that come back at so many places.
         answer: What the agent says.
         advance: Called after each session.
-
-    Raises:
-        SpeechError: The server refused something, or a turn did not end.
     """
     cuts = 0
     mismatches: list[str] = []
+    failed: list[str] = []
     for number, wav in enumerate(wavs):
-        live: list[Event] = []
-        every = number % 3 + 1
-        session = await Session.open(http)
+        try:
+            found = await _resumed(http, number, wav, cuts_each=cuts_each, answer=answer)
+        except SpeechError as error:
+            failed.append(f"session {number}: {error.message}")
+        else:
+            cuts += found.cuts
+            mismatches += found.mismatches
+        advance()
+    return Resumption(cuts=cuts, mismatches=tuple(mismatches), failed=tuple(failed))
 
-        async def follow(session: Session = session, live: list[Event] = live, every: int = every) -> None:
-            live += await followed(http, session.path, cut_after=every)
 
+async def _resumed(http: httpx.AsyncClient, number: int, wav: bytes, *, cuts_each: int, answer: str) -> Resumption:
+    live: list[Event] = []
+    every = number % 3 + 1
+    session = await Session.open(http)
+
+    async def follow() -> None:
+        live.extend(await followed(http, session.path, cut_after=every))
+
+    with ungrouped():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow)
             await session.hear(wav)
             await session.say(answer)
             await session.close()
-        whole: list[Event] = [event async for event in events(http, session.path)]
-        places = sorted({round(float(place)) for place in np.linspace(1, len(whole), cuts_each)})
-        rests: dict[int, list[Event]] = {}
-        for place in places:
-            rests[place] = [event async for event in events(http, session.path, whole[place - 1].id)]
-        mismatches += compared(number, whole, live, rests)
-        cuts += len(live) // every + len(places)
-        advance()
-    return Resumption(cuts=cuts, mismatches=tuple(mismatches))
+    whole: list[Event] = [event async for event in events(http, session.path)]
+    places = sorted({round(float(place)) for place in np.linspace(1, len(whole), cuts_each)})
+    rests: dict[int, list[Event]] = {}
+    for place in places:
+        rests[place] = [event async for event in events(http, session.path, whole[place - 1].id)]
+    return Resumption(cuts=len(live) // every + len(places), mismatches=tuple(compared(number, whole, live, rests)))
 
 
 def compared(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -22,6 +22,23 @@ async def told(name: str) -> AsyncGenerator[None]:
         yield
     except httpx.TransportError as error:
         raise SpeechError(ErrorCode.OVERLOADED, f"{name} does not answer: {error or type(error).__name__}") from error
+
+
+@contextmanager
+def ungrouped() -> Generator[None]:
+    """Within the block, what a server says comes out of task groups as itself: the first of them, if all are such."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        said, others = group.split(SpeechError)
+        if said is None or others is not None:
+            raise
+        raise _first(said) from None
+
+
+def _first(group: ExceptionGroup[SpeechError]) -> SpeechError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 async def checked(response: httpx.Response, name: str) -> httpx.Response:

@@ -12,10 +12,11 @@ import pytest
 
 from evals.system.canaries import MOST_SESSIONS, Leak, leaks, secrets
 from evals.system.event_stream import Event, events, followed
+from evals.system.figures import Resumption, isolation_rows, resumption_rows
 from evals.system.measure import isolated_requests, isolated_sessions
 from evals.system.resumption import compared, resume_all
 from evals.targets.base import Heard
-from schemas.errors import SpeechError
+from schemas.errors import ErrorCode, SpeechError
 from schemas.transcripts import LanguageGuess
 
 pytestmark = pytest.mark.anyio
@@ -30,12 +31,14 @@ class FakeServer:
         leaky: Whether a turn begins with the text of the turn before, of whatever session.
         forgets: Whether a stream that is resumed leaves out an event.
         repeats: Whether it begins with the last event again.
+        deaf: A session that it will not hear.
     """
 
-    def __init__(self, *, leaky: bool = False, forgets: bool = False, repeats: bool = False) -> None:
+    def __init__(self, *, leaky: bool = False, forgets: bool = False, repeats: bool = False, deaf: str = "") -> None:
         self._leaky = leaky
         self._forgets = forgets
         self._repeats = repeats
+        self._deaf = deaf
         self._logs: dict[str, Stored] = {}
         self._changed = anyio.Event()
         self._last = ""
@@ -52,6 +55,8 @@ class FakeServer:
                 self._logs[session] = []
                 self._publish(session, "session.opened")
                 return httpx.Response(201, json={"session_id": session})
+            case "POST", ["sessions", self._deaf, "audio"]:
+                return httpx.Response(503, text="The engine is gone.")
             case "POST", ["sessions", session, "audio"]:
                 text = content.decode()
                 self._publish(session, "turn.ended", text=f"{self._last} {text}" if self._leaky else text)
@@ -158,6 +163,47 @@ async def test_an_answer_to_another_request_is_found() -> None:
     mixed = await isolated_requests(FakeEar(lambda n: {0: 1, 1: 0}.get(n, n)), CHOSEN, FILES, lambda: None)
     assert len(mixed.leaked) == 2
     assert mixed.recognised == (False, False, True, True)
+
+
+async def test_a_session_that_fails_is_counted_and_the_others_are_searched_for_leaks() -> None:
+    server = FakeServer(leaky=True, deaf="s1")
+    with anyio.fail_after(20):
+        async with server.client() as http:
+            found = await isolated_sessions(http, CHOSEN, FILES, at_once=1, advance=lambda: None)
+    assert found.failed == ("Antiphon answered with status 503: The engine is gone.",)
+    assert found.recognised == (True, True, True)
+    assert found.leaked
+    verdicts = {row.id: row.verdict for row in isolation_rows("leaks", "Leaks", found)}
+    assert verdicts == {"system.leaks": "missed", "system.leaks_failed": "missed"}
+
+
+async def test_a_request_that_fails_is_counted_and_the_others_are_searched_for_leaks() -> None:
+    class Failing(FakeEar):
+        async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:
+            if audio == FILES[2]:
+                raise SpeechError(ErrorCode.OVERLOADED, "Full.")
+            return await super().transcribe(audio, language, words=words)
+
+    found = await isolated_requests(Failing(lambda n: {0: 1}.get(n, n)), CHOSEN, FILES, lambda: None)
+    assert found.failed == ("Full.",)
+    assert len(found.leaked) == 1
+    assert found.recognised == (False, True, True)
+
+
+async def test_a_session_that_cannot_be_resumed_since_it_fails_is_counted() -> None:
+    with anyio.fail_after(20):
+        async with FakeServer(deaf="s1").client() as http:
+            found = await resume_all(http, FILES[:3], cuts_each=4)
+    assert found.failed == ("session 1: Antiphon answered with status 503: The engine is gone.",)
+    assert found.cuts >= 2 * 4
+    assert not found.mismatches
+    assert [row.verdict for row in resumption_rows(found)] == ["met", "missed"]
+
+
+def test_more_mismatches_than_cuts_are_all_of_them() -> None:
+    [row, _] = resumption_rows(Resumption(cuts=2, mismatches=("a", "b", "c")))
+    assert row.estimate is not None
+    assert row.estimate.value == 1.0
 
 
 async def resumed(server: FakeServer) -> tuple[str, ...]:
