@@ -7,14 +7,16 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from evals.report import Conditions
 
-_PACKAGES: Final = ("schemas", "engines", "session", "tools", "server")
+_PACKAGES: Final = ("schemas", "engines", "session", "tools", "server", "evals")
+_ENGINES: Final = ("av", "ctranslate2", "faster-whisper", "numpy", "onnxruntime", "piper-tts", "soxr")
+"""Distributions that recognise, speak and decode."""
 
 
 def conditions(
@@ -39,15 +41,28 @@ def conditions(
 
 
 def source_digest() -> str:
-    """Of the code of this installation: what a server of it does depends on all of it."""
+    """Of this installation, code and data: what a server of it does, and is found to do, depends on all of it."""
     digest = hashlib.sha256()
     for package in _PACKAGES:
         spec = find_spec(package)
         for folder in (spec.submodule_search_locations if spec else None) or ():
-            for file in sorted(Path(folder).rglob("*.py")):
-                digest.update(str(file.relative_to(folder)).encode())
-                digest.update(file.read_bytes())
+            for file in sorted(Path(folder).rglob("*")):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    digest.update(f"{package}/{file.relative_to(folder)} {file.stat().st_size}\n".encode())
+                    digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def engine_versions() -> str:
+    """Of the libraries that recognise, speak and decode, as in ``av 18.1.0 ctranslate2 4.8.2``."""
+    return " ".join(f"{name} {_version(name)}" for name in _ENGINES)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "none"
 
 
 def _commit() -> str:

@@ -40,7 +40,8 @@ class Runner:
 
     def __init__(self, cache: Cache, parallel: int) -> None:
         self._cache = cache
-        self._parallel = parallel
+        self.parallel = parallel
+        """Belongs in the key of what has times: others at the same time make them longer."""
         self.remembered = 0
         """Results that were there already."""
 
@@ -59,7 +60,8 @@ class Runner:
         Args:
             jobs: What is to be done.
             work: Does one, with the target.
-            key: All that its result depends on, besides the job's kind.
+            key: All that its result depends on, besides the job's kind. It may fail as the job may: what is to be
+                recognised may not be there.
             form: What ``work`` returns.
             kind: Names these jobs among others in the cache.
             advance: Called after each.
@@ -69,26 +71,24 @@ class Runner:
         """
         found: dict[int, Result | Failure] = {}
         given_up: SpeechError | None = None
-        limiter = anyio.CapacityLimiter(self._parallel)
+        limiter = anyio.CapacityLimiter(self.parallel)
 
         async def one(number: int, job: Job) -> None:
             nonlocal given_up
             async with limiter:
-                name = self._cache.key(kind, *key(job))
-                if (kept := self._cache.get(name)) is not None:
-                    self.remembered += 1
-                    found[number] = msgspec.msgpack.decode(kept, type=form)
-                else:
-                    try:
-                        result = await _tried(work, job)
-                    except SpeechError as error:
-                        found[number] = Failure(error.code, error.message)
-                        if len(found) >= min(_HOPELESS, len(jobs)) and _all_failed(found.values()):
-                            given_up = error
-                            tasks.cancel_scope.cancel()
+                try:
+                    name = self._cache.key(kind, *key(job))
+                    if (kept := self._cache.get(name)) is not None:
+                        self.remembered += 1
+                        found[number] = msgspec.msgpack.decode(kept, type=form)
                     else:
+                        found[number] = result = await _tried(work, job)
                         self._cache.put(name, msgspec.msgpack.encode(result))
-                        found[number] = result
+                except SpeechError as error:
+                    found[number] = Failure(error.code, error.message)
+                    if len(found) >= min(_HOPELESS, len(jobs)) and _all_failed(found.values()):
+                        given_up = error
+                        tasks.cancel_scope.cancel()
             advance()
 
         async with anyio.create_task_group() as tasks:

@@ -23,14 +23,14 @@ _MANY: Final = 2
 
 
 def section(
-    found: Sequence[Outcome], words: Sequence[Belief], failed: int, took_s: float, notes: Sequence[str]
+    found: Sequence[Outcome], words: Sequence[Belief], failed: Estimate, took_s: float, notes: Sequence[str]
 ) -> Section:
     """All that is known of recognition, recording by recording.
 
     Args:
         found: What came of the recordings.
         words: With their probabilities, as far as they were asked for.
-        failed: Those that nothing came of.
+        failed: Requests that nothing came of.
         took_s: The section.
         notes: What else is to be said.
     """
@@ -60,7 +60,7 @@ def _rows(
     silent: Sequence[Outcome],
     wer: Estimate | None,
     words: Sequence[Belief],
-    failed: int,
+    failed: Estimate,
 ) -> list[Row]:
     known = [one for one in speech if one.knows_language]
     blocks = {block: number for number, block in enumerate(dict.fromkeys(one.utterance.block for one in found))}
@@ -134,8 +134,9 @@ def _rows(
         ),
         Row(
             id="asr.failed",
-            title="Recordings that were answered with an error",
-            estimate=Estimate(failed, failed, failed, len(found) + failed),
+            title="Requests that were answered with an error",
+            note="for texts, languages and probabilities",
+            estimate=failed,
             hard_zero=True,
         ),
     ]
@@ -254,13 +255,13 @@ def _invented(silent: Sequence[Outcome]) -> Table:
 
 def _confusions(speech: Sequence[Outcome]) -> Table | None:
     counts = Counter(
-        (one.utterance.language, one.detected)
+        (one.utterance.language, one.detected or "none: an error")
         for one in speech
         if one.knows_language and one.detected != one.utterance.language
     )
     if not counts:
         return None
-    rows = tuple((spoken, heard or "", float(count)) for (spoken, heard), count in sorted(counts.items()))
+    rows = tuple((spoken, heard, float(count)) for (spoken, heard), count in sorted(counts.items()))
     return Table(title="Languages taken for another", head=("spoken", "taken for", "recordings"), rows=rows)
 
 

@@ -31,6 +31,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     names: Found
     detected: str | None = None
     """The language that it was taken for; ``None`` if nobody asked, or it cannot tell."""
+    detection_failed: bool = False
+    """Whether an error was all that came when it was asked for the language: that is a wrong answer, not none."""
 
     @property
     def is_speech(self) -> bool:
@@ -45,7 +47,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     @property
     def knows_language(self) -> bool:
         """Whether the language that it is in was asked for and is known."""
-        return self.is_speech and self.detected is not None and self.utterance.language != UNDETERMINED
+        was_asked = self.detected is not None or self.detection_failed
+        return self.is_speech and was_asked and self.utterance.language != UNDETERMINED
 
 
 def outcome(utterance: Utterance, heard: Heard, guess: LanguageGuess | Failure | None) -> Outcome:
@@ -55,6 +58,9 @@ def outcome(utterance: Utterance, heard: Heard, guess: LanguageGuess | Failure |
         utterance: With its text, which may be empty.
         heard: What recognition made of it.
         guess: The language that it was taken for.
+
+    Raises:
+        SpeechError: ``not_found``, ``invalid_audio``: the recording cannot be decoded here.
     """
     text = utterance.text or ""
     samples = utterance.samples()
@@ -68,6 +74,7 @@ def outcome(utterance: Utterance, heard: Heard, guess: LanguageGuess | Failure |
         numbers=digits(text, heard.text, utterance.language),
         names=names(utterance, heard.text),
         detected=guess.language if isinstance(guess, LanguageGuess) else None,
+        detection_failed=isinstance(guess, Failure),
     )
 
 

@@ -43,7 +43,7 @@ async def recognise(
         return await transcriber.transcribe(recording.load(), recording.language, words=words)
 
     def key(recording: Recording) -> tuple[object, ...]:
-        return (digest(recording.load()), transcriber.identity, recording.language, words)
+        return (digest(recording.load()), transcriber.identity, recording.language, words, runner.parallel)
 
     return await runner.run(recordings, work, key, Heard, kind="transcript", advance=advance)
 

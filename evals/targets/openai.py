@@ -82,9 +82,10 @@ class OpenAITranscriber:
             except SpeechError as error:
                 if error.code is not ErrorCode.INVALID_REQUEST:
                     raise
-                # Some models of OpenAI have json only.
-                self._is_verbose = False
-        return await self._post(audio, {**form, "response_format": "json"})
+        found = await self._post(audio, {**form, "response_format": "json"})
+        # Some models of OpenAI have json only. A file that is refused in either form says nothing of them.
+        self._is_verbose = False
+        return found
 
     async def _post(self, audio: bytes, form: dict[str, Any]) -> _Transcription:
         async with told(self._name):

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from evals.runner import Failure
 from evals.tts import judges
 from evals.tts.judges import Identify, Judge, similarities
 from evals.tts.measure import Reading, Rendition
@@ -58,7 +59,7 @@ def mean_opinion(load: Callable[[], Judge], readings: Sequence[Reading], advance
     for one in readings:
         if isinstance(one.spoken, Rendition):
             spoken[one.task.id] = judge(one.spoken.samples)
-        if one.task.recording is not None:
+        if one.task.recording is not None and not isinstance(one.floor, Failure):
             recorded[one.task.id] = judge(one.task.recording.samples())
         advance()
     return Scores(spoken=spoken, recorded=recorded)
@@ -79,7 +80,8 @@ def likeness(readings: Sequence[Reading], load: Callable[[], Identify] = judges.
     for one in readings:
         if isinstance(one.spoken, Rendition):
             voices.setdefault(one.task.voice, {})[one.task.id] = _of(identify, one.spoken.samples)
-        if (recording := one.task.recording) is not None and recording.speaker:
+        recording = None if isinstance(one.floor, Failure) else one.task.recording
+        if recording is not None and recording.speaker:
             people.setdefault(recording.speaker, []).append(_of(identify, recording.samples()))
     spoken = {
         name: value

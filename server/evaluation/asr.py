@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from evals.asr.calibration import Belief, beliefs
 from evals.asr.figures import section
@@ -17,10 +19,13 @@ from evals.asr.stream_figures import sample_of as stream_sample
 from evals.cache import Cache, cache_dir
 from evals.corpora.corpus import open_corpus
 from evals.corpora.utterance import Utterance
+from evals.intervals import Estimate
 from evals.report import Section
 from evals.runner import Failure, Runner
 from evals.samples import Sample
 from evals.targets.base import Heard, Search, Target
+from schemas.errors import SpeechError
+from schemas.transcripts import LanguageGuess
 from server.evaluation.abilities import Ability
 from server.evaluation.area import Area, Findings, Track, Wish
 from server.evaluation.targets import opened
@@ -34,6 +39,9 @@ _SESSIONS: Final = 3
 _QUICK: Final = 8
 _QUICK_DRAWN: Final = 3
 _SHOWN: Final = 3
+
+Failures = list[tuple[Utterance, Failure]]
+T = TypeVar("T")
 
 
 class AsrWish(Wish, frozen=True, kw_only=True):
@@ -60,17 +68,20 @@ async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findi
     began = time.perf_counter()
     async with opened(wish, settings, search=wish.search) as target:
         runner = Runner(Cache(cache_dir()), wish.parallel)
-        found, failures = await _recognised(wish, target, utterances, runner, track)
-        words = await _words(wish, target, found, runner, track)
+        found, failures, unknown = await _recognised(wish, target, utterances, runner, track)
+        chosen = _drawn([one for one in found if one.is_speech], wish.calibrate, wish)
+        words, unsure = await _words(target, chosen, runner, track)
         took_s = time.perf_counter() - began
         streamed, live = await _streamed(wish, target, found, track)
     notes = [f"{wish.parallel} requests at a time."]
     if runner.remembered:
         notes.append(f"{runner.remembered} answers are of earlier runs of the same target, and so are their times.")
-    notes += [f"{one.id}: {failure.message}" for one, failure in failures[:_SHOWN]]
+    notes += [f"{one.id}: {failure.message}" for one, failure in (*failures, *unknown, *unsure)[:_SHOWN]]
     samples = [*map(sample_of, found), *(_failed(one, failure) for one, failure in failures)]
+    failed = len(failures) + len(unknown) + len(unsure)
+    asked = len(utterances) * (1 + wish.detect) + len(chosen)
     return Findings(
-        sections=(section(found, words, len(failures), took_s, notes), *streamed),
+        sections=(section(found, words, Estimate(failed, failed, failed, asked), took_s, notes), *streamed),
         samples=(*samples, *live),
         models=target.models,
         options={"search": str(wish.search)},
@@ -79,35 +90,55 @@ async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findi
 
 async def _recognised(
     wish: AsrWish, target: Target, utterances: Sequence[Utterance], runner: Runner, track: Track
-) -> tuple[list[Outcome], list[tuple[Utterance, Failure]]]:
+) -> tuple[list[Outcome], Failures, Failures]:
+    """What came of the recordings; those that nothing came of; those whose language was asked for in vain."""
     recordings = [recording_of(one) for one in utterances]
     with track("Recognising", len(recordings)) as advance:
         heard = await recognise(recordings, target.transcriber, runner, lambda: advance(1))
-    guesses = [None] * len(recordings)
+    guesses: Sequence[LanguageGuess | Failure | None] = [None] * len(recordings)
     if wish.detect:
         with track("Asking for languages", len(recordings)) as advance:
-            guesses = await detect(recordings, target.transcriber, runner, lambda: advance(1))
+            guesses = await _counted(
+                detect(recordings, target.transcriber, runner, lambda: advance(1)), len(recordings)
+            )
     found: list[Outcome] = []
-    failures: list[tuple[Utterance, Failure]] = []
+    failures: Failures = []
     for one, result, guess in zip(utterances, heard, guesses, strict=True):
         if isinstance(result, Failure):
             failures.append((one, result))
-        else:
+            continue
+        try:
             found.append(outcome(one, result, guess))
-    return found, failures
+        except SpeechError as error:
+            failures.append((one, Failure(error.code, error.message)))
+    unknown = [(one, guess) for one, guess in zip(utterances, guesses, strict=True) if isinstance(guess, Failure)]
+    return found, failures, unknown
 
 
-async def _words(wish: AsrWish, target: Target, found: Sequence[Outcome], runner: Runner, track: Track) -> list[Belief]:
-    chosen = _drawn([one for one in found if one.is_speech], wish.calibrate, wish)
+async def _words(
+    target: Target, chosen: Sequence[Outcome], runner: Runner, track: Track
+) -> tuple[list[Belief], Failures]:
     with track("Asking for probabilities", len(chosen)) as advance:
         recordings = [recording_of(one.utterance) for one in chosen]
-        told = await recognise(recordings, target.transcriber, runner, lambda: advance(1), words=True)
-    return [
+        told = await _counted(
+            recognise(recordings, target.transcriber, runner, lambda: advance(1), words=True), len(chosen)
+        )
+    known = [
         belief
         for one, heard in zip(chosen, told, strict=True)
         if isinstance(heard, Heard)
         for belief in beliefs(heard.words, one.utterance.text or "", one.utterance.language, one.utterance.block)
     ]
+    unsure = [(one.utterance, heard) for one, heard in zip(chosen, told, strict=True) if isinstance(heard, Failure)]
+    return known, unsure
+
+
+async def _counted(results: Awaitable[list[T]], n: int) -> list[T | Failure]:
+    """The results; so many failures if the target was given up: what it could do before is reported all the same."""
+    try:
+        return [*await results]
+    except SpeechError as error:
+        return [Failure(error.code, error.message)] * n
 
 
 def _drawn(found: Sequence[Outcome], count: int, wish: AsrWish) -> list[Outcome]:
@@ -127,14 +158,15 @@ async def _streamed(
     chosen = _drawn(speech, wish.stream, wish)
     runner = Runner(Cache(cache_dir()), _SESSIONS)
     with track("Saying them to sessions", len(chosen)) as advance:
-        results = await runner.run(
+        streaming = runner.run(
             chosen,
             lambda one: stream(http, one.utterance),
-            lambda one: (one.utterance.fingerprint(), one.utterance.language, target.transcriber.identity),
+            lambda one: (one.utterance.fingerprint(), one.utterance.language, target.transcriber.identity, _SESSIONS),
             Streamed,
             kind="stream",
             advance=lambda: advance(1),
         )
+        results = await _counted(streaming, len(chosen))
     held = [(one, result) for one, result in zip(chosen, results, strict=True) if isinstance(result, Streamed)]
     leaked = leaks([(one.utterance, result.text) for one, result in held])
     streams = [
@@ -142,6 +174,9 @@ async def _streamed(
         for (one, result), leak in zip(held, leaked, strict=True)
     ]
     part = stream_section(streams, len(chosen) - len(held), time.perf_counter() - began, _SESSIONS)
+    if runner.remembered:
+        note = f"{runner.remembered} sessions are of earlier runs of the same target, and so are their times."
+        part = replace(part, notes=(*part.notes, note))
     return [part], [stream_sample(one) for one in streams]
 
 

@@ -18,7 +18,7 @@ class BareVoices:
     Args:
         host: Has the model.
         model: The catalog's name.
-        identity: Of the weights.
+        identity: Of the weights, and of this installation.
     """
 
     def __init__(self, host: EngineHost, model: str, identity: str) -> None:

@@ -34,7 +34,7 @@ class BareWhisper:
     Args:
         folder: Of the model.
         settings: Device, compute type, threads.
-        identity: Of the weights.
+        identity: Of the weights, and of the libraries that recognise.
         search: How it looks for words.
         seed: Of the sampling where decoding fails Whisper's own checks.
     """
@@ -54,8 +54,8 @@ class BareWhisper:
         self._search = search
         self._one = anyio.CapacityLimiter(1)
         self.identity = (
-            f"faster-whisper {_fw.__version__} ctranslate2 {_ct2.__version__} {identity} device={settings.device} "
-            f"compute={settings.compute_type} {search} seed={seed}"
+            f"faster-whisper {identity} device={settings.device} compute={settings.compute_type} "
+            f"threads={settings.cpu_threads or 0} {search} seed={seed}"
         )
 
     async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:

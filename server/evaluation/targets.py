@@ -9,9 +9,10 @@ from typing import Final
 
 import httpx
 import msgspec
+from msgspec.structs import replace
 
 from engines.models.catalog import ModelEntry
-from evals.environment import source_digest
+from evals.environment import engine_versions, source_digest
 from evals.output import begun
 from evals.targets.address import Address, address
 from evals.targets.antiphon import AntiphonSynthesizer, AntiphonTranscriber
@@ -78,7 +79,7 @@ async def opened(wish: Wish, settings: Settings, *, search: Search = _SEARCH) ->
                 if entry.kind is ModelKind.TTS:
                     host = await stack.enter_async_context(engine_host(settings))
                     host.model(ModelKind.TTS, entry.name)
-                    voices = BareVoices(host, entry.name, f"{entry.fingerprint}{run}")
+                    voices = BareVoices(host, entry.name, f"{entry.fingerprint} {_installed(settings)}{run}")
                     yield Target(name=wish.target, models=_models(entry), speaks=voices)
                 else:
                     yield _bare(wish, entry, settings, run, search)
@@ -96,9 +97,8 @@ async def _antiphon(
     catalog = model_store(settings).catalog
     # Of another's server one knows the names of the models, not what is in them.
     hashes = {name: catalog[name].fingerprint for name in names.values()} if pid is not None else {}
-    code = source_digest() if pid is not None else ""
-    engine = hashlib.sha256(msgspec.json.encode(settings.engine)).hexdigest()
-    identity = f"antiphon code={code} engine={engine}{run} {sorted(hashes.items())}"
+    installed = _installed(settings) if pid is not None else ""
+    identity = f"antiphon {installed}{run} {sorted(hashes.items())}"
     return Target(
         name=wish.target,
         models={kind.value: with_hash(name, hashes.get(name, "")) for kind, name in names.items()},
@@ -109,9 +109,16 @@ async def _antiphon(
     )
 
 
+def _installed(settings: Settings) -> str:
+    """All that what our own code makes of models depends on: itself, the libraries under it, and how it is set."""
+    models = replace(settings.models, dir=None)
+    digest = hashlib.sha256(msgspec.json.encode((settings.engine, models))).hexdigest()
+    return f"code={source_digest()} settings={digest} {engine_versions()}"
+
+
 def _bare(wish: Wish, entry: ModelEntry, settings: Settings, run: str, search: Search) -> Target:
     folder = model_store(settings).path(entry.name)
-    identity = f"{entry.fingerprint}{run}"
+    identity = f"{entry.fingerprint} {engine_versions()}{run}"
     engine = BareWhisper(folder, settings.engine, identity=identity, search=search, seed=wish.seed)
     return Target(name=wish.target, models=_models(entry), transcribes=engine)
 

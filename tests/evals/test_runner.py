@@ -59,6 +59,17 @@ async def test_what_failed_is_a_failure_and_is_tried_again_by_the_next_run(tmp_p
     assert work.asked == ["b"]
 
 
+async def test_a_job_whose_key_cannot_be_made_is_a_failure_and_the_others_are_done(tmp_path: Path) -> None:
+    def key(job: str) -> list[str]:
+        if job == "b":
+            raise SpeechError(ErrorCode.NOT_FOUND, "The corpus lacks the recording of b.")
+        return [job]
+
+    found = await Runner(Cache(tmp_path), 2).run(["a", "b", "c"], Counted(), key, Heard, kind="test")
+    assert found[1] == Failure(ErrorCode.NOT_FOUND, "The corpus lacks the recording of b.")
+    assert [one.text for one in found if isinstance(one, Heard)] == ["A", "C"]
+
+
 async def test_a_target_that_fails_from_the_start_is_given_up(tmp_path: Path) -> None:
     jobs = list("abcdefgh")
     work = Counted(broken=tuple(jobs))

@@ -102,6 +102,22 @@ async def test_an_openai_server_that_has_json_only_is_asked_for_json() -> None:
     assert formats == [b"verbose", b"json", b"json", b"json"]
 
 
+async def test_a_file_that_an_openai_server_refuses_changes_nothing_for_those_after_it() -> None:
+    bad = b"no audio"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if bad in request.content:
+            return httpx.Response(400, json={"error": {"message": "Invalid file format."}})
+        language = {"language": "english"} if b"verbose_json" in request.content else {}
+        return httpx.Response(200, json={"text": "Hello.", **language})
+
+    async with server(answer) as http:
+        asked = OpenAITranscriber(http, "x")
+        with pytest.raises(SpeechError, match="Invalid file format"):
+            await asked.transcribe(bad, "en")
+        assert (await asked.transcribe(AUDIO, "en")).language == "en"
+
+
 async def test_an_openai_server_that_tells_a_language_is_believed() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert b'name="language"' not in request.content

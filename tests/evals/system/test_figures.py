@@ -63,13 +63,13 @@ def test_nothing_in_so_many_is_not_never() -> None:
 
 def test_a_leak_fails_the_run_and_is_named() -> None:
     none = Isolation(leaked=(), pairs=12, recognised=(True, True, False))
-    (row,) = figures.isolation_rows("leaks", "Leaks", none)
+    row, _ = figures.isolation_rows("leaks", "Leaks", none)
     assert row.verdict == "met"
     understood = row.beside["understood where it was said"]
     assert understood is not None
     assert understood.value == pytest.approx(2 / 3)
     leak = Isolation(leaked=("“lemon” of session 1 in session 0",), pairs=12, recognised=(True,))
-    (row,) = figures.isolation_rows("leaks", "Leaks", leak)
+    row, _ = figures.isolation_rows("leaks", "Leaks", leak)
     assert row.verdict == "missed"
     assert "lemon" in row.note
 
@@ -87,7 +87,7 @@ def test_what_a_target_does_not_have_is_not_measured_and_says_so() -> None:
 
 
 def test_a_mismatch_fails_the_run() -> None:
-    (row,) = figures.resumption_rows(Resumption(cuts=10, mismatches=("session 0: 3 events in place of 4",)))
+    row, _ = figures.resumption_rows(Resumption(cuts=10, mismatches=("session 0: 3 events in place of 4",)))
     assert row.verdict == "missed"
 
 
