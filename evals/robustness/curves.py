@@ -107,6 +107,15 @@ class Curves:
             for family in self._families
             for one in family.degradations
         ]
+        failed = sum(isinstance(one.heard, Failure) for one in self._results)
+        rows.append(
+            Row(
+                id=f"{AREA}.failed",
+                title="Recordings that were answered with an error",
+                estimate=Estimate(failed, failed, failed, len(self._results)),
+                hard_zero=True,
+            )
+        )
         return rows
 
     def _rate(self, family: str, label: str) -> Estimate | None:

@@ -105,6 +105,7 @@ async def test_what_failed_is_left_out_and_said(tmp_path: Path) -> None:
     curves = Curves(await run(tmp_path, FakeEar(), utterance("a"), utterance("b", "xx")), WAYS)
     section = curves.section(1.0, (), seed=0)
     assert "5 recognitions failed." in section.notes
+    assert {row.id: row.verdict for row in section.rows if row.hard_zero} == {"robustness.failed": "missed"}
     samples = curves.samples()
     assert sum(bool(one.error) for one in samples) == 5
     assert len({one.id for one in samples}) == len(samples) == 10
