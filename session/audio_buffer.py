@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import numpy as np
 
 from schemas.audio import Samples
+from schemas.sessions import TurnDetection, TurnSettings
+from session.turn_state import TurnState, UserState, has_floor, samples_of_ms
+
+KEPT_SILENCE_MS: Final = 2_500
+"""Audio kept from before a possible onset: the longest pre-roll and the frames in flight."""
 
 
 class AudioBuffer:
@@ -56,3 +62,17 @@ class AudioBuffer:
                 parts.append(block[max(0, start - place) : end - place])
             place += len(block)
         return np.concatenate(parts)
+
+
+def needed_from(state: TurnState, settings: TurnSettings) -> int:
+    """Place of the oldest sample that may still be recognised."""
+    if has_floor(state) or state.user is UserState.PENDING:
+        start_samples = state.start_samples
+    elif (overlap := state.overlap or state.unheard) is not None:
+        start_samples = overlap.start_samples
+    elif settings.detection is TurnDetection.MANUAL:
+        # All of it may become a turn.
+        start_samples = max(state.boundary_samples, state.now_samples - samples_of_ms(settings.max_turn_s * 1000))
+    else:
+        start_samples = state.now_samples
+    return start_samples - samples_of_ms(KEPT_SILENCE_MS) - state.voiced_samples

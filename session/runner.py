@@ -36,12 +36,11 @@ from schemas.sessions import (
     SessionInfo,
     SessionSettings,
     SessionState,
-    TurnDetection,
     UserTurn,
 )
 from schemas.speech import SpeechOptions, is_speakable
 from session.agent_turns import AgentTurns
-from session.audio_buffer import AudioBuffer
+from session.audio_buffer import AudioBuffer, needed_from
 from session.audio_input import AudioInput
 from session.clock import Clock
 from session.decision_recorder import DecisionRecorder
@@ -70,7 +69,7 @@ from session.turn_events import (
     TurnEvent,
     VadFrame,
 )
-from session.turn_state import TurnState, UserState, has_floor, ms_of_samples, samples_of_ms
+from session.turn_state import TurnState, UserState, has_floor, ms_of_samples
 from session.user_side import can_commit
 from session.user_turns import UserTurns, core_event
 from session.voice_activity import VoiceActivity
@@ -79,8 +78,6 @@ logger = structlog.get_logger("antiphon.session")
 
 MAX_CHUNK_BYTES: Final = 32 * 1024
 """One second at 16 kHz: audio is taken a piece at a time, so that a long recording waits for the models."""
-KEPT_SILENCE_MS: Final = 2_500
-"""Audio kept from before a possible onset: the longest pre-roll and the frames in flight."""
 BEHIND_S: Final = 0.5
 """So much audio waits to be heard only when it comes faster than it is spoken: from a file, or after an outage."""
 
@@ -433,7 +430,7 @@ class Session:
         explained = self._echo.explained(heard)
         self._audio.append(heard, before=self._echo.without_echo)
         self._dispatch(VadFrame(probability, explained))
-        self._trim_audio()
+        self._audio.trim(needed_from(self._state, self.settings.turn))
 
     def _waits_for_models(self) -> bool:
         """Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago.
@@ -450,20 +447,6 @@ class Session:
         logger.error("session_failed", session_id=self.session_id, exc_info=error)
         self._close_reason = self._close_reason or "failed"
         self._closing.set()
-
-    def _trim_audio(self) -> None:
-        state, settings = self._state, self.settings.turn
-        keep_samples = samples_of_ms(KEPT_SILENCE_MS) + state.voiced_samples
-        if has_floor(state) or state.user is UserState.PENDING:
-            self._audio.trim(state.start_samples - keep_samples)
-        elif (overlap := state.overlap or state.unheard) is not None:
-            self._audio.trim(overlap.start_samples - keep_samples)
-        elif settings.detection is TurnDetection.MANUAL:
-            # All of it may become a turn.
-            limit_samples = state.now_samples - samples_of_ms(settings.max_turn_s * 1000)
-            self._audio.trim(max(state.boundary_samples, limit_samples) - keep_samples)
-        else:
-            self._audio.trim(state.now_samples - keep_samples)
 
     # Events through the core, actions out
 
