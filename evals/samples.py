@@ -25,7 +25,7 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One observation."""
 
     area: str
-    """``asr``, ``tts``, ``robustness`` …"""
+    """``asr``, ``tts``, ``robustness``, ``pauses``, ``conversations`` …"""
     id: str
     """The same in every run; with the area it is unique."""
     block: str

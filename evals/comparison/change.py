@@ -189,11 +189,12 @@ def _plots(pairs: Pairs, known: dict[str, Row]) -> list[Plot]:
         )
     for name in pairs.values:
         having = [pair for pair in pairs.both if name in pair.base.values and name in pair.other.values]
-        title = known[f"{name}_p50"].title.removesuffix(", median") if f"{name}_p50" in known else name
+        row = known.get(f"{name}_p50") or known.get(f"{name}_p95")
+        title = row.title.removesuffix(", median").removesuffix(", 95th percentile") if row else name
         plots.append(
             Plot(
                 title=title,
-                x_label="ms",
+                x_label=row.unit if row else "",
                 y_label="share of samples",
                 series=(
                     Series("before", tuple(pair.base.values[name] for pair in having)),

@@ -14,8 +14,8 @@ from evals.turns.outcomes import MISSED_MS, Outcomes, OverlapOutcome
 from evals.turns.performance import Performance
 from schemas.audio import SESSION_RATE_HZ
 
-_TAKES: Final = (Intent.STOP, Intent.INTERRUPT)
-_LEAVES: Final = (Intent.BACKCHANNEL, Intent.COUGH, Intent.SIDE, Intent.NOISE)
+TAKES: Final = (Intent.STOP, Intent.INTERRUPT)
+LEAVES: Final = (Intent.BACKCHANNEL, Intent.COUGH, Intent.SIDE, Intent.NOISE)
 _BEFORE_S: Final = 4.0
 _AFTER_S: Final = 5.0
 _CASES: Final = 12
@@ -43,12 +43,14 @@ def _turn_rows(found: Outcomes, prefix: str) -> list[Row]:
             unit="ms",
             estimate=quantile(latency, 0.5, blocks),
             target=Target(500, "at most"),
+            better="lower",
         ),
         Row(
             id=f"{prefix}.latency_p95",
             title="Speech end → turn.ended, 95th percentile",
             unit="ms",
             estimate=quantile(latency, 0.95, blocks),
+            better="lower",
         ),
         Row(
             id=f"{prefix}.cutoffs",
@@ -57,6 +59,7 @@ def _turn_rows(found: Outcomes, prefix: str) -> list[Row]:
             note="holds of 200 ms and more in which the server ended the turn",
             estimate=estimate([float(hold.cut) for hold in found.holds], [hold.conversation for hold in found.holds]),
             target=Target(0.05, "at most"),
+            better="lower",
         ),
         Row(
             id=f"{prefix}.talked_into",
@@ -66,6 +69,7 @@ def _turn_rows(found: Outcomes, prefix: str) -> list[Row]:
             estimate=estimate(
                 [float(turn.talked_into) for turn in found.turns], [turn.conversation for turn in found.turns]
             ),
+            better="lower",
         ),
         Row(
             id=f"{prefix}.missed",
@@ -75,6 +79,7 @@ def _turn_rows(found: Outcomes, prefix: str) -> list[Row]:
             estimate=estimate(
                 [float(turn.is_missed) for turn in found.turns], [turn.conversation for turn in found.turns]
             ),
+            better="lower",
         ),
         Row(
             id=f"{prefix}.speculation_hits",
@@ -82,23 +87,25 @@ def _turn_rows(found: Outcomes, prefix: str) -> list[Row]:
             unit="%",
             note="the rest is work thrown away",
             estimate=estimate(hits, [one.conversation for one in found.speculations]),
+            better="higher",
         ),
         Row(
             id=f"{prefix}.false_starts",
             title="Turns that nobody said, in 10 minutes",
             estimate=_rate(found.false_starts, found.minutes / 10),
+            better="lower",
         ),
     ]
 
 
 def _overlap_rows(found: Outcomes, prefix: str) -> list[Row]:
-    taken = [one for one in found.overlaps if one.intent in _TAKES]
+    taken = [one for one in found.overlaps if one.intent in TAKES]
     silent = [(one.silent_ms, one.conversation) for one in taken if one.silent_ms is not None]
     ducked = [(one.ducked_ms, one.conversation) for one in taken if one.ducked_ms is not None]
     resumed = [
         (one.resumed_ms, one.conversation)
         for one in found.overlaps
-        if one.intent in _LEAVES and one.resumed_ms is not None
+        if one.intent in LEAVES and one.resumed_ms is not None
     ]
     rows = [
         Row(
@@ -107,18 +114,20 @@ def _overlap_rows(found: Outcomes, prefix: str) -> list[Row]:
             unit="%",
             estimate=_right(taken),
             target=Target(0.95, "at least"),
+            better="higher",
         )
     ]
     targets = {Intent.BACKCHANNEL: Target(0.90, "at least")}
     rows += [
         Row(
             id=f"{prefix}.right.{intent.value}",
-            title=f"Goes on: {intent.value}" if intent in _LEAVES else f"Yields: {intent.value}",
+            title=f"Goes on: {intent.value}" if intent in LEAVES else f"Yields: {intent.value}",
             unit="%",
             estimate=_right([one for one in found.overlaps if one.intent is intent]),
             target=targets.get(intent),
+            better="higher",
         )
-        for intent in (*_LEAVES, *_TAKES)
+        for intent in (*LEAVES, *TAKES)
     ]
     return [
         *rows,
@@ -142,7 +151,7 @@ def _item_rows(found: Outcomes, prefix: str) -> list[Row]:
             title="Unique audio lost, most of any item",
             unit="ms",
             estimate=_most([(item.lost_ms, item.conversation) for item in found.items]),
-            target=Target(0.0, "at most"),
+            hard_zero=True,
         ),
         _percentile(
             f"{prefix}.replayed_p95",
@@ -157,6 +166,7 @@ def _item_rows(found: Outcomes, prefix: str) -> list[Row]:
             unit="words",
             estimate=quantile([error for error, _ in errors], 0.95, [block for _, block in errors]),
             target=Target(1.0, "at most"),
+            better="lower",
         ),
     ]
 
@@ -175,7 +185,7 @@ def latency_plot(named: Sequence[tuple[str, Sequence[float]]], title: str) -> Pl
 
 def class_plot(found: Outcomes, title: str) -> Plot:
     """How often the agent did what each kind of sound over it asked for."""
-    intents = [intent for intent in (*_TAKES, *_LEAVES) if any(one.intent is intent for one in found.overlaps)]
+    intents = [intent for intent in (*TAKES, *LEAVES) if any(one.intent is intent for one in found.overlaps)]
     rates = [_right([one for one in found.overlaps if one.intent is intent]) for intent in intents]
     known = [rate for rate in rates if rate is not None]
     return Plot(
@@ -192,7 +202,7 @@ def class_plot(found: Outcomes, title: str) -> Plot:
             ),
         ),
         style="bars",
-        labels=tuple(f"{intent.value}\n{'yields' if intent in _TAKES else 'goes on'}" for intent in intents),
+        labels=tuple(f"{intent.value}\n{'yields' if intent in TAKES else 'goes on'}" for intent in intents),
     )
 
 
@@ -239,6 +249,7 @@ def _percentile(
         unit="ms",
         estimate=quantile([value for value, _ in values], q, [block for _, block in values]),
         target=Target(at_most_ms, "at most") if at_most_ms is not None else None,
+        better="lower",
     )
 
 

@@ -38,12 +38,15 @@ class TurnClip(Struct, frozen=True, eq=False):
     """From the first sound to the last; ``None`` where only a VAD can tell, in a recording."""
     holds: tuple[Span, ...]
     """Silences in which the turn is not over."""
+    block: str
+    """The dialogue, or the recording: what is not independent of it."""
 
 
 class PlannedTurn(Struct, frozen=True):
     """A turn that is to be rendered."""
 
     name: str
+    dialogue: str
     language: str
     line: UserLine
     voice: str
@@ -67,9 +70,10 @@ def _round(dialogues: Sequence[Dialogue], n: int, languages: Sequence[str] | Non
             if isinstance(line, UserLine) and line.intent is Intent.TURN:
                 place = len(turns)
                 voice = voices[(place + n * (len(voices) // 2 or 1) + n) % len(voices)]
-                name = f"{dialogue.language}.{dialogue.name}.{number}.{voice}.{n}"
+                block = f"{dialogue.language}.{dialogue.name}"
+                name = f"{block}.{number}.{voice}.{n}"
                 channel = CHANNELS[(place // len(voices) + place + n) % len(CHANNELS)]
-                turns.append(PlannedTurn(name, dialogue.language, line, voice, channel))
+                turns.append(PlannedTurn(name, block, dialogue.language, line, voice, channel))
     return turns
 
 
@@ -119,6 +123,7 @@ def _clip(turn: PlannedTurn, spoken: SpokenLine, noises: Sequence[Samples], rng:
         samples=heard_through(turn.channel, dry, noises, rng),
         speech=Span(before, before + len(spoken.samples)),
         holds=tuple(hold.shifted(before) for hold in spoken.holds),
+        block=turn.dialogue,
     )
 
 
@@ -147,6 +152,7 @@ def recorded_turns(
                     samples=np.concatenate((np.resize(hush, before), samples, np.resize(hush, after))),
                     speech=None,
                     holds=(),
+                    block=row.file,
                 )
             )
     return clips

@@ -74,6 +74,7 @@ def endpoint_rows(corpus: Sequence[ClipPauses], ours: Ours, prefix: str) -> list
             unit="%",
             estimate=_fewer(corpus, ours, *(fewest_cutoffs(swept[name], 600) for name in (OURS, SMART_TURN))),
             target=Target(LESS_CUTOFFS, "at least"),
+            better="higher",
         )
     )
     rows += [
@@ -153,7 +154,7 @@ def _as_set(corpus: Sequence[ClipPauses], ours: Ours, prefix: str) -> list[Row]:
 def _row(row_id: str, title: str, unit: str, figures: Mapping[str, Estimate | None], note: str = "") -> Row:
     """The first figure, and the others beside it."""
     first, *others = figures.items()
-    return Row(id=row_id, title=title, unit=unit, estimate=first[1], beside=dict(others), note=note)
+    return Row(id=row_id, title=title, unit=unit, estimate=first[1], beside=dict(others), note=note, better="lower")
 
 
 def _fire(ours: Ours, name: str, setting: Setting) -> Fire:

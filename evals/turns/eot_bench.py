@@ -68,4 +68,5 @@ def _clip(folder: Path, row: _Row) -> TurnClip:
             for hold in holds
             if _MIN_HOLD_S <= hold.end - hold.start <= _MAX_HOLD_S
         ),
+        block=row.id,
     )

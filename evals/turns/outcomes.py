@@ -32,6 +32,8 @@ class HoldOutcome(Struct, frozen=True, kw_only=True):
     """A silence in which the turn was not over."""
 
     conversation: int
+    place: int
+    """Of the user's line in the script."""
     duration_ms: float
     cut: bool
     """Whether the server ended the turn in it."""
@@ -41,6 +43,8 @@ class TurnOutcome(Struct, frozen=True, kw_only=True):
     """A turn of the user, said while the agent was silent."""
 
     conversation: int
+    place: int
+    """Of the user's line in the script."""
     channel: str
     text: str
     end_samples: int
@@ -59,6 +63,8 @@ class OverlapOutcome(Struct, frozen=True, kw_only=True):
     """Something the user did while the agent spoke."""
 
     conversation: int
+    place: int
+    """Of the user's line in the script."""
     intent: Intent
     text: str
     has_echo: bool
@@ -155,6 +161,7 @@ def _turn(number: int, one: Performance, utterance: Utterance) -> TurnOutcome:
         ended = None
     return TurnOutcome(
         conversation=number,
+        place=utterance.place,
         channel=one.channel,
         text=utterance.text,
         end_samples=utterance.end_samples,
@@ -170,7 +177,7 @@ def _holds(number: int, one: Performance, utterance: Utterance) -> list[HoldOutc
         return any(hold.start_samples <= at <= hold.end_samples + _samples(_PAUSE_GRACE_MS) for at in ended)
 
     return [
-        HoldOutcome(conversation=number, duration_ms=1000 * hold.duration_s, cut=is_cut(hold))
+        HoldOutcome(conversation=number, place=utterance.place, duration_ms=1000 * hold.duration_s, cut=is_cut(hold))
         for hold in utterance.holds
         if 1000 * hold.duration_s >= _HOLD_MS
     ]
@@ -200,6 +207,7 @@ def _overlap(number: int, one: Performance, utterance: Utterance) -> OverlapOutc
     yielded = bool(flushes)
     return OverlapOutcome(
         conversation=number,
+        place=utterance.place,
         intent=utterance.intent,
         text=utterance.text,
         has_echo=one.has_echo,

@@ -48,6 +48,8 @@ class Received(Struct, frozen=True):
 class Utterance(Struct, frozen=True, kw_only=True):
     """Something the user did."""
 
+    place: int
+    """Of its line in the script."""
     intent: Intent
     text: str
     start_samples: int

@@ -41,6 +41,8 @@ class Uttered(Struct, frozen=True, eq=False):
     """A part of the user's that was performed."""
 
     part: UserPart
+    place: int
+    """In the script."""
     start_samples: int
     item_id: str | None
     """What the agent was saying."""
@@ -168,16 +170,17 @@ class Play:
         return self._utter(part, now_samples, None)
 
     def _utter(self, part: UserPart, now_samples: int, item_id: str | None) -> Uttered:
+        self.uttered.append(Uttered(part, self._next, now_samples, item_id))
         self._next += 1
         if part.line.intent.takes_floor:
             self._heard_to_end = False
-        self.uttered.append(Uttered(part, now_samples, item_id))
         return self.uttered[-1]
 
 
 def performed(one: Uttered) -> Utterance:
     """The record of a part that was performed."""
     return Utterance(
+        place=one.place,
         intent=one.part.line.intent,
         text=one.part.line.text,
         start_samples=one.start_samples,

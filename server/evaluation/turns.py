@@ -17,6 +17,7 @@ from evals.turns.dialogue import AgentLine, Split, load
 from evals.turns.pauses import observe
 from evals.turns.performance import Performance
 from evals.turns.rendering import Renderer
+from evals.turns.samples import conversation_samples, pause_samples
 from evals.turns.scenario import Scenario, plans, prepare
 from evals.turns.sections import conversations_section, converse_all, pauses_section
 from schemas.sessions import TurnSettings
@@ -59,20 +60,27 @@ async def evaluate_turns(wish: TurnsWish, settings: Settings, track: Track) -> F
         SpeechError: ``model_not_installed`` and what else engines and server say.
     """
     recordings = Recordings(wish.speech_dir)
-    sections, scenarios, models = await _at_home(wish, settings, recordings, track)
+    pauses, scenarios = await _at_home(wish, settings, recordings, track)
     began = time.perf_counter()
     performances = await _held(wish, settings, scenarios, track)
     took_s = time.perf_counter() - began
     title = "Conversations, in real time"
-    sections.append(_simulated(wish, track))
+    core, simulated = _simulated(wish, track)
     return Findings(
-        sections=(conversations_section("conversations", title, performances, took_s), *sections), models=models
+        sections=(conversations_section("conversations", title, performances, took_s), *pauses.sections, core),
+        samples=(
+            *conversation_samples(performances, "conversations"),
+            *pauses.samples,
+            *conversation_samples(simulated, "core"),
+        ),
+        models=pauses.models,
+        options={f"turn.{name}": str(value) for name, value in wish.turn_settings.items()},
     )
 
 
 async def _at_home(
     wish: TurnsWish, settings: Settings, recordings: Recordings, track: Track
-) -> tuple[list[Section], list[Scenario], dict[str, str]]:
+) -> tuple[Findings, list[Scenario]]:
     """All that is done with engines of this process; they are gone when the conversations begin."""
     cache = Cache(cache_dir())
     languages = wish.languages or None
@@ -95,16 +103,18 @@ async def _at_home(
         hashes = {model.name: model.fingerprint for model in host.models()}
     ours = our_policy()
     sections = [pauses_section("pauses", "Pauses of the corpus", corpus, ours, ())]
+    samples = pause_samples(clips, corpus, ours, "pauses")
     if real:
         note = "Pauses within recordings of people, who read aloud for the most part; the end is where the file is."
         sections.append(pauses_section("recordings", "Pauses of real recordings", real, ours, (note,)))
+        samples += pause_samples(recorded, real, ours, "recordings")
     named = {
         kind: with_hash(name, hashes.get(name, "")) for kind, name in (*ears.models.items(), ("users", USER_MODEL))
     }
-    return sections, scenarios, named
+    return Findings(sections=tuple(sections), samples=tuple(samples), models=named), scenarios
 
 
-def _simulated(wish: TurnsWish, track: Track) -> Section:
+def _simulated(wish: TurnsWish, track: Track) -> tuple[Section, list[Performance]]:
     """Conversations with the core alone, in virtual time."""
     began = time.perf_counter()
     dialogues = [one for one in load(wish.split) if any(isinstance(line, AgentLine) for line in one.lines)]
@@ -116,7 +126,7 @@ def _simulated(wish: TurnsWish, track: Track) -> Section:
             held.append(performance)
             advance(1)
     took_s = time.perf_counter() - began
-    return conversations_section("core", "The turn core with drawn models, in virtual time", held, took_s)
+    return conversations_section("core", "The turn core with drawn models, in virtual time", held, took_s), held
 
 
 async def _held(wish: TurnsWish, settings: Settings, scenarios: list[Scenario], track: Track) -> list[Performance]:

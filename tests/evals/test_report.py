@@ -24,6 +24,7 @@ from schemas.errors import SpeechError
 def overlap(intent: Intent, *, yielded: bool) -> OverlapOutcome:
     return OverlapOutcome(
         conversation=0,
+        place=0,
         intent=intent,
         text="",
         has_echo=False,
@@ -39,7 +40,9 @@ def overlap(intent: Intent, *, yielded: bool) -> OverlapOutcome:
 def found() -> Outcomes:
     return Outcomes(
         turns=tuple(
-            TurnOutcome(conversation=n, channel="clean", text="", end_samples=0, latency_ms=ms, talked_into=False)
+            TurnOutcome(
+                conversation=n, place=0, channel="clean", text="", end_samples=0, latency_ms=ms, talked_into=False
+            )
             for n, ms in enumerate((300.0, 450.0, None))
         ),
         overlaps=(

@@ -25,8 +25,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
     "--gate",
     "gate_file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="What change fails, TOML. Left out: word error rates by half a point, 95th percentiles by 15 %, and whatever "
-    "must be 0.",
+    help="What change fails, TOML. Left out: word error rates by half a point, turns cut off or missed by one, "
+    "overlaps by two, latencies by 15 %, and whatever must be 0.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="[default: AFTER/change]")
 def compare(before: Path, after: Path, gate_file: Path | None, out: Path | None) -> None:

@@ -19,6 +19,7 @@ def utterance(
     holds: tuple[tuple[int, int], ...] = (),
 ) -> Utterance:
     return Utterance(
+        place=0,
         intent=intent,
         text="one two",
         start_samples=start_ms * MS,

@@ -81,6 +81,7 @@ def turn(*lengths_s: float) -> TurnClip:
         samples=np.concatenate(parts),
         speech=Span(8_192, end),
         holds=tuple(holds),
+        block="a",
     )
 
 
