@@ -156,6 +156,7 @@ def _arrival(readings: Sequence[Reading]) -> list[Row]:
     speeds = [one.audio_s / one.took_s for one in spoken if one.took_s > 0]
     gaps = [gap for one in spoken for gap in one.gaps_s]
     failed = len(readings) - len(spoken)
+    unheard = sum(isinstance(one.heard, Failure) for one in readings)
     return [
         Row(
             id=f"{AREA}.first_audio_p50",
@@ -202,6 +203,12 @@ def _arrival(readings: Sequence[Reading]) -> list[Row]:
             title="Sentences that were not spoken",
             unit="%",
             estimate=estimate([1.0] * failed + [0.0] * len(spoken)),
+            hard_zero=True,
+        ),
+        Row(
+            id=f"{AREA}.unheard",
+            title="Sentences that the listener failed on",
+            estimate=Estimate(unheard, unheard, unheard, len(spoken)),
             hard_zero=True,
         ),
     ]

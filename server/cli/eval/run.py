@@ -72,7 +72,7 @@ def show(console: Console, report: Report) -> None:
                 str(row.estimate.n) if row.estimate else "",
                 Text(beside, style="dim"),
             )
-        console.print(table, "")
+        console.print(table if section.rows else Text(section.title, style="bold"), "")
         for groups in section.tables[:1]:
             console.print(_table(groups), "")
         for note in section.notes:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from evals.cache import Cache
 from evals.corpora.utterance import Utterance
 from evals.decoding import decode, wav
 from evals.page import page
 from evals.report import Conditions, Report, Row
-from evals.runner import Runner
+from evals.runner import Failure, Runner
 from evals.targets.base import Heard, Spoken
 from evals.tts import figures
 from evals.tts.figures import Opinions
@@ -132,6 +133,21 @@ async def test_what_is_lost_misread_late_clipped_and_refused_is_found(tmp_path: 
     assert rows["tts.distillmos"].estimate is None
     assert "pip install distillmos" in rows["tts.distillmos"].note
     assert "proxy" in rows["tts.dnsmos"].title
+
+
+async def test_a_sentence_that_the_listener_fails_on_and_a_recording_that_is_gone_do_not_vanish(
+    tmp_path: Path,
+) -> None:
+    readings = await run(tmp_path, FakeVoice())
+    lacks = Failure(ErrorCode.NOT_FOUND, "The corpus lacks the recording of clean.")
+    gone = replace(READ[0], audio=tmp_path / "gone.wav")
+    task = replace(readings[0].task, recording=gone)
+    readings[0] = replace(readings[0], task=task, heard=lacks, floor=lacks)
+    rows = by_id(figures.rows(readings, opinions(readings), "fake ear"))
+    assert value(rows["tts.unheard"]) == 1
+    assert rows["tts.unheard"].verdict == "missed"
+    assert len(opinions(readings).dnsmos.recorded) == 1
+    likeness(readings, lambda: lambda _samples: np.ones(2, np.float32))
 
 
 async def test_a_run_that_broke_off_does_not_speak_again_what_was_spoken(tmp_path: Path) -> None:
