@@ -16,6 +16,9 @@ PAIRED_RESAMPLES: Final = 10_000
 SEED: Final = 20
 POWER_Z: Final = 1.96 + 0.84
 """Standard errors that a change must have to be found, two-sided at 95 %, four times in five."""
+FEW_BLOCKS: Final = 10
+"""With fewer, percentile intervals are too narrow: what comes of drawing them again is not what others would say."""
+_LEAST_BLOCKS: Final = 2
 _AT_ONCE: Final = 500
 """Resamples in memory."""
 
@@ -32,6 +35,18 @@ class Estimate(Struct, frozen=True):
     high: float
     n: int
     """Observations."""
+    blocks: int = 0
+    """Independent ones, that were drawn; 0 of what was counted, which needs no drawing."""
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether nothing is known of how much it varies: one block has no interval, whatever ``low`` and ``high``."""
+        return 0 < self.blocks < _LEAST_BLOCKS
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether its interval is of few blocks."""
+        return 0 < self.blocks < FEW_BLOCKS
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -42,8 +57,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """Of the second run."""
     change: Estimate
     """Of the difference, in the figure's unit."""
-    detectable: float
-    """The smallest difference that samples like these would have shown, four times in five."""
+    detectable: float | None
+    """The smallest difference that samples like these would have shown, four times in five; ``None`` of one block."""
 
 
 def estimate(
@@ -70,7 +85,7 @@ def estimate(
         drawn = cast("list[int]", rng.integers(0, len(members), len(members)).tolist())
         found[number] = statistic(sample[np.concatenate([members[block] for block in drawn])])
     low, high = _tails(found)
-    return Estimate(statistic(sample), low, high, len(sample))
+    return Estimate(statistic(sample), low, high, len(sample), len(members))
 
 
 def quantile(
@@ -93,7 +108,8 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], blocks: Blocks) -> Es
         return None
     found = np.concatenate([_divided(*(weights @ sums.T).T) for weights in _draws(sums.shape[1])])
     low, high = _tails(found)
-    return Estimate(float(sums[0].sum() / sums[1].sum()), low, high, int(np.count_nonzero(wholes)))
+    counted, blocks_counted = int(np.count_nonzero(wholes)), int(np.count_nonzero(sums[1]))
+    return Estimate(float(sums[0].sum() / sums[1].sum()), low, high, counted, blocks_counted)
 
 
 def ratio_change(
@@ -116,7 +132,28 @@ def ratio_change(
         return _divided(second, second_whole) - _divided(first, first_whole)
 
     drawn = np.concatenate([differences(weights) for weights in _draws(sums.shape[1])])
-    return _change(float(totals[0] / totals[1]), float(totals[2] / totals[3]), drawn, len(base[0]))
+    base_ratio, other_ratio = float(totals[0] / totals[1]), float(totals[2] / totals[3])
+    return _change(base_ratio, other_ratio, drawn, len(base[0]), int(np.count_nonzero(sums[1])))
+
+
+def ratio_change_apart(
+    base: tuple[Sequence[float], Sequence[float]], other: tuple[Sequence[float], Sequence[float]]
+) -> Change | None:
+    """The change of a ratio of sums, over samples that have nothing to do with each other: each side is drawn alone.
+
+    Args:
+        base: Parts and wholes of the first run, sample by sample.
+        other: Those of the second, of which there may be more or fewer.
+    """
+    found = [ratio(*side, range(len(side[0]))) for side in (base, other)]
+    if found[0] is None or found[1] is None:
+        return None
+    drawn: list[Vector] = []
+    for seed, side in enumerate((base, other), SEED):
+        sums = np.array(side, np.float64)
+        drawn.append(np.concatenate([_divided(*(weights @ sums.T).T) for weights in _draws(sums.shape[1], seed)]))
+    blocks = min(found[0].blocks, found[1].blocks)
+    return _change(found[0].value, found[1].value, drawn[1] - drawn[0], min(found[0].n, found[1].n), blocks)
 
 
 def quantile_change(base: Sequence[float], other: Sequence[float], blocks: Blocks, q: float) -> Change | None:
@@ -141,19 +178,21 @@ def quantile_change(base: Sequence[float], other: Sequence[float], blocks: Block
         )
         return second - first
 
-    drawn = np.concatenate([differences(weights) for weights in _draws(int(owner.max()) + 1)])
-    return _change(float(np.quantile(sides[0], q)), float(np.quantile(sides[1], q)), drawn, len(base))
+    there = int(owner.max()) + 1
+    drawn = np.concatenate([differences(weights) for weights in _draws(there)])
+    return _change(float(np.quantile(sides[0], q)), float(np.quantile(sides[1], q)), drawn, len(base), there)
 
 
-def _change(base: float, value: float, drawn: Vector, n: int) -> Change:
+def _change(base: float, value: float, drawn: Vector, n: int, blocks: int) -> Change:
     low, high = _tails(drawn)
-    detectable = POWER_Z * float(np.nanstd(drawn))
-    return Change(base=base, value=value, change=Estimate(value - base, low, high, n), detectable=detectable)
+    found = Estimate(value - base, low, high, n, blocks)
+    detectable = None if found.is_unsure else POWER_Z * float(np.nanstd(drawn))
+    return Change(base=base, value=value, change=found, detectable=detectable)
 
 
-def _draws(blocks: int) -> Iterator[Matrix]:
+def _draws(blocks: int, seed: int = SEED) -> Iterator[Matrix]:
     """How often each block is drawn, in one resample a row."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     for _ in range(0, PAIRED_RESAMPLES, _AT_ONCE):
         yield rng.multinomial(blocks, np.full(blocks, 1 / blocks), _AT_ONCE).astype(np.float64)
 

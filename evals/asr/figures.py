@@ -11,6 +11,7 @@ from evals.asr.calibration import Belief, calibration_error, reliability
 from evals.asr.outcomes import Outcome
 from evals.asr.words import counts_characters
 from evals.clip import mono_mp3
+from evals.figures import roughness
 from evals.intervals import POWER_Z, Estimate, quantile, ratio
 from evals.report import Case, Measured, Plot, Row, Section, Series, Table
 from schemas.audio import SESSION_RATE_HZ
@@ -44,7 +45,7 @@ def section(
     return Section(
         name="asr",
         title="Recognition",
-        notes=(counts, *_speakers(found), *_detectable(wer), *notes),
+        notes=(counts, *_speakers(found), *filter(None, (roughness(wer, "speakers"),)), *_detectable(wer), *notes),
         rows=tuple(_rows(found, speech, silent, wer, words, failed)),
         tables=tuple(_tables(speech, silent)),
         plots=tuple(_plots(speech, words)),
@@ -185,7 +186,7 @@ def _speakers(found: Sequence[Outcome]) -> list[str]:
 
 
 def _detectable(wer: Estimate | None) -> list[str]:
-    if wer is None:
+    if wer is None or wer.is_unsure:
         return []
     # Of two runs that are not paired; pairs tell more.
     points = 100 * POWER_Z * sqrt(2) * (wer.high - wer.low) / (2 * 1.96)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from evals.intervals import estimate, quantile, quantile_change, ratio, ratio_change
+from evals.figures import figure, roughness
+from evals.intervals import estimate, quantile, quantile_change, ratio, ratio_change, ratio_change_apart
 
 
 def test_nothing_measured_is_no_estimate() -> None:
@@ -57,6 +58,7 @@ def test_pairs_tell_a_change_that_is_lost_between_runs() -> None:
     assert found.change.value == pytest.approx(0.5 / 12)
     assert found.change.low > 0
     assert alone.low < found.base  # by itself, the second run might be as good as the first
+    assert found.detectable is not None
     assert 0 < found.detectable < found.change.value
 
 
@@ -80,6 +82,48 @@ def test_a_tail_that_moved_is_found() -> None:
     same = quantile_change(list(base), list(base), list(range(200)), 0.95)
     assert same is not None
     assert (same.change.low, same.change.high) == (0.0, 0.0)
+
+
+def test_of_one_speaker_nothing_is_sure() -> None:
+    parts, wholes, blocks = [1.0, 2.0, 3.0], [10.0, 10.0, 10.0], ["a"] * 3
+    for one in (ratio(parts, wholes, blocks), quantile(parts, 0.5, [0, 0, 0]), estimate(parts, [0, 0, 0])):
+        assert one is not None
+        assert one.is_unsure
+        assert figure(one, "%").endswith("(no interval)")
+        assert roughness(one, "speakers") == "No interval: that needs two speakers, or more."
+    for found in (
+        ratio_change((parts, wholes), ([2.0, 2.0, 3.0], wholes), blocks),
+        quantile_change(parts, [2.0, 3.0, 4.0], blocks, 0.5),
+    ):
+        assert found is not None
+        assert found.change.is_unsure
+        assert found.detectable is None
+
+
+def test_blocks_without_anything_to_divide_by_are_none() -> None:
+    silent = ratio([1.0, 0.0], [10.0, 0.0], ["speaks", "is silent"])
+    assert silent is not None
+    assert silent.is_unsure
+
+
+def test_few_speakers_give_rough_intervals_and_many_do_not() -> None:
+    few, many = (ratio([1.0, 0.0] * half, [10.0] * 2 * half, range(2 * half)) for half in (3, 5))
+    assert roughness(few, "speakers").startswith("Only 6 speakers: intervals are rough")
+    assert roughness(many, "speakers") == ""
+
+
+def test_sides_that_are_no_pairs_vary_each_by_itself() -> None:
+    ones = [1.0] * 10
+    counts = [10.0, 12.0] * 5
+    same = ratio_change_apart((counts, ones), (counts, ones))
+    assert same is not None
+    assert same.change.value == 0
+    assert same.change.low < -0.5 < 0.5 < same.change.high
+    fewer = ratio_change_apart((counts, ones), ([5.0, 6.0, 5.0], ones[:3]))
+    assert fewer is not None
+    assert fewer.change.high < -3
+    assert fewer.change.blocks == 3
+    assert ratio_change_apart(([], []), (counts, ones)) is None
 
 
 def test_no_pairs_are_no_change() -> None:

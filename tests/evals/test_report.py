@@ -82,7 +82,7 @@ def report() -> Report:
 
 def test_figures_say_what_was_done_right() -> None:
     rows = {row.id: row for row in conversation_rows(found(), "c")}
-    assert rows["c.yield_rate"].estimate == Estimate(0.5, 0.5, 0.5, 2)
+    assert rows["c.yield_rate"].estimate == Estimate(0.5, 0.5, 0.5, 2, blocks=1)
     assert rows["c.yield_rate"].verdict == "missed"
     assert rows["c.right.backchannel"].verdict == "met"
     assert rows["c.latency_p50"].estimate is not None
