@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from evals.report import Conditions
+from evals.targets.address import address
 
 _PACKAGES: Final = ("schemas", "engines", "session", "tools", "server", "evals")
 _ENGINES: Final = ("av", "ctranslate2", "faster-whisper", "numpy", "onnxruntime", "piper-tts", "soxr")
@@ -29,7 +30,7 @@ def conditions(
         version=version("antiphon"),
         commit=_commit(),
         corpus=corpus,
-        options=options or {},
+        options={**_times(target), **(options or {})},
         models={},
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -38,6 +39,11 @@ def conditions(
         seed=seed,
         split=split,
     )
+
+
+def _times(target: str) -> dict[str, str]:
+    """Of engines alone, what their times are of: they are not compared with those of servers."""
+    return {"times": "engine only"} if address(target).kind == "engine" else {}
 
 
 def source_digest() -> str:

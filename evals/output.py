@@ -35,6 +35,17 @@ def write_report(report: Report, folder: Path) -> None:
     (folder / JUNIT).write_text(junit(report), "utf-8")
 
 
+def begin_anew(folder: Path) -> None:
+    """Forget the run that broke off: what it was answered is asked again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _UNFINISHED).write_text(uuid.uuid4().hex, "utf-8")
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a run that has a name broke off."""
+    return (folder / _UNFINISHED).is_file()
+
+
 def begun(folder: Path) -> str:
     """Names the run that this folder is for: the same as before, if an earlier one broke off."""
     mark = folder / _UNFINISHED

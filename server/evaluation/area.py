@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from evals.corpora.selection import Selection
 from evals.environment import conditions
 from evals.intervals import Estimate
+from evals.output import begin_anew
 from evals.report import Report, Row, Section
 from evals.samples import Sample
 from schemas.errors import ErrorCode, SpeechError
@@ -93,6 +94,8 @@ async def evaluate(
     cannot = {area.name: _cannot(wish.target, area.needs - able) for area, _ in areas}
     if all(cannot.values()):
         raise SpeechError(ErrorCode.INVALID_REQUEST, cannot[areas[0][0].name], param="target")
+    if wish.fresh:
+        begin_anew(wish.out)
     before = conditions(wish.target, wish.seed, corpus=wish.corpus, split=split)
     found: list[Findings] = []
     broken: list[Exception] = []
@@ -114,7 +117,7 @@ async def evaluate(
         conditions=replace(
             before,
             models=_joined([one.models for one in found]),
-            options=_joined([one.options for one in found]),
+            options={**before.options, **_joined([one.options for one in found])},
         ),
         sections=tuple(section for one in found for section in one.sections),
     )

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from engines.models.catalog import ModelEntry
 from evals.environment import engine_versions, source_digest
-from evals.output import begun
+from evals.output import begun, is_begun
 from evals.targets.address import Address, address
 from evals.targets.antiphon import AntiphonSynthesizer, AntiphonTranscriber
 from evals.targets.base import Search, Target
@@ -54,7 +54,7 @@ async def opened(wish: Wish, settings: Settings, *, search: Search = _SEARCH) ->
             ErrorCode.INVALID_REQUEST, "Servers cannot be told to decode once: only engine:MODEL can.", param="target"
         )
     # What a server of others does may change between two runs, and nobody would know.
-    run = f" run={begun(wish.out)}" if wish.fresh or place.kind not in {"inproc", "engine"} else ""
+    run = f" run={begun(wish.out)}" if is_begun(wish.out) or place.kind not in {"inproc", "engine"} else ""
     async with AsyncExitStack() as stack:
         match place.kind:
             case "inproc":

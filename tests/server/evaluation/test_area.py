@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import click
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from evals.junit import junit
 from evals.page import page
@@ -19,6 +20,7 @@ from server.evaluation.area import Area, Findings, Track, Wish, evaluate
 from server.evaluation.asr import ASR
 from server.evaluation.robustness import ROBUSTNESS
 from server.evaluation.system import SYSTEM
+from server.evaluation.targets import opened
 from server.evaluation.tts import TTS
 from server.evaluation.turns import TURNS
 from server.settings import Settings
@@ -133,3 +135,23 @@ def test_a_command_of_which_an_area_breaks_off_leaves_the_report_and_fails(tmp_p
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert [section["name"] for section in report["sections"]] == ["good", "breaks"]
     assert "The server is busy." in done.output
+
+
+async def test_a_run_that_broke_off_goes_on_and_a_fresh_one_always_asks_anew(tmp_path: Path) -> None:
+    names: list[str] = []
+    """Under which results of the target are kept."""
+
+    async def measure(wish: Wish, settings: Settings, _track: Track) -> Findings:
+        async with opened(wish, settings) as target:
+            names.append(target.transcriber.identity)
+        return Findings(sections=())
+
+    area = Area(name="asked", title="Asked", needs=frozenset(), measure=measure)
+    wish = Wish(target="openai:http://127.0.0.1:9", out=tmp_path / "out")
+    for one in (wish, wish, replace(wish, fresh=True), replace(wish, fresh=True), wish):
+        await evaluate([(area, one), (area, one)], Settings(), track)
+    first, again, fresh, fresher, resumed = names[::2]
+    assert names[::2] == names[1::2]  # all areas of a run
+    assert first == again
+    assert len({first, fresh, fresher}) == 3
+    assert resumed == fresher
