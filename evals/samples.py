@@ -36,6 +36,10 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By the id of the figure: ``asr.wer``."""
     values: dict[str, float] = {}
     """By the id of the figure, in its unit: ``asr.latency``, of which runs compare median and 95th percentile."""
+    recording: str = ""
+    """SHA-256 of what was sent, if that is a recording: runs are compared on the same ones."""
+    is_paired: bool = True
+    """Whether its partner in another run was asked the same; of others, each run's are drawn by themselves."""
     reference: str = ""
     hypothesis: str = ""
     audio: str = ""

@@ -99,6 +99,7 @@ def sample_of(found: Outcome) -> Sample:
         group={"language": utterance.language, "kind": utterance.kind, "SNR": found.snr},
         ratios=ratios,
         values={"asr.latency": 1000 * found.heard.took_s},
+        recording=utterance.fingerprint(),
         reference=utterance.text or "",
         hypothesis=found.heard.text,
         audio=str(utterance.audio.resolve()) if not isinstance(utterance.audio, bytes) else "",

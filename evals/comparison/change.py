@@ -10,17 +10,21 @@ from msgspec.structs import replace
 
 from evals.asr.words import score
 from evals.clip import mono_mp3
-from evals.comparison.gate import Gate
-from evals.comparison.pairs import QUANTILES, Pair, Pairs, change_of_quantile, change_of_ratio
+from evals.comparison.faults import faults
+from evals.comparison.gate import Gate, fits
+from evals.comparison.pairs import Pair, Pairs, change_of_ratio
 from evals.decoding import decode
-from evals.figures import bound
+from evals.figures import bound, roughness
 from evals.intervals import Change, Estimate
-from evals.report import Case, Measured, Plot, Report, Row, Section, Series, Table
+from evals.report import Case, Measured, Plot, Report, Row, Section, Series, Table, Target
 from evals.samples import Sample
 from schemas.audio import SESSION_RATE_HZ
 
+CANNOT_TELL: Final = "The gate cannot tell."
 _CASES: Final = 12
 _CASE_S: Final = 30.0
+_GOES_ON: Final = "… "
+"""How a title begins that goes on with the one above."""
 _BY: Final = ("language", "kind", "SNR")
 _NOTE: Final = (
     "After less before, over the samples of both runs, drawn together pair by pair and by speaker, 10,000 times. "
@@ -28,16 +32,19 @@ _NOTE: Final = (
 )
 
 
-def change(pairs: Pairs, gate: Gate, title: str) -> Report:
+def change(pairs: Pairs, gate: Gate | None, title: str, *, is_subset: bool = False) -> Report:
     """The report.
 
     Args:
         pairs: The runs.
-        gate: What fails.
+        gate: What fails; left out, :class:`Gate` as it is, whose figures the runs need not have.
         title: Of the page.
+        is_subset: Whether the second run may lack samples of the first.
     """
-    known = {row.id: row for row in (*pairs.base.report.rows, *pairs.other.report.rows)}
-    rows = [*_rows(pairs, gate, known), *_zeros(pairs, gate)]
+    is_own, gate = gate is not None, gate or Gate()
+    known = {row.id: row for run in (pairs.base, pairs.other) for row in _entitled(run.report.rows)}
+    judged = [*_rows(pairs, gate, known), *_zeros(pairs, gate)]
+    rows = [*judged, *faults(pairs, gate, judged, is_own=is_own, is_subset=is_subset)]
     before, after = pairs.base.report.conditions, pairs.other.report.conditions
     section = Section(
         name="change",
@@ -66,42 +73,46 @@ def _options(options: dict[str, str]) -> str:
     return "".join(f", {name} {value}" for name, value in options.items())
 
 
+def _entitled(rows: Sequence[Row]) -> list[Row]:
+    """Rows by titles that stand alone: ``… 95th percentile`` says of what."""
+    found: list[Row] = []
+    whole = ""
+    for row in rows:
+        if row.title.startswith(_GOES_ON):
+            found.append(replace(row, title=f"{whole}, {row.title.removeprefix(_GOES_ON)}"))
+        else:
+            whole = row.title.removesuffix(", median")
+            found.append(row)
+    return found
+
+
 def _rows(pairs: Pairs, gate: Gate, known: dict[str, Row]) -> list[Row]:
-    changes = [(name, change_of_ratio(pairs.both, name)) for name in pairs.ratios]
-    changes += [
-        (f"{name}_{ending}", change_of_quantile(pairs.both, name, q))
-        for name in pairs.values
-        for ending, q in QUANTILES.items()
-    ]
-    return [_row(name, found, gate, known) for name, found in changes if found and name in known]
+    return [_row(name, found, gate, known[name]) for name, found in pairs.changes().items() if name in known]
 
 
-def _row(name: str, found: Change, gate: Gate, rows: dict[str, Row]) -> Row:
-    known = rows[name]
-    passes = gate.passes(name, found, higher_is_better=known.better == "higher")
+def _row(name: str, found: Change, gate: Gate, known: Row) -> Row:
+    is_up = known.better == "higher"
+    passes = gate.passes(name, found, higher_is_better=is_up)
     floor = gate.floor(name, found.base)
-    told = [f"a change of {bound(found.detectable, known.unit)} would be found four times in five"]
-    notes = (told if found.detectable else []) + (
-        [] if floor is None else [f"fails beyond {bound(floor, known.unit)} for the worse"]
-    )
+    notes = [roughness(found.change, "speakers or texts")]
+    if found.detectable is not None:
+        notes.insert(0, f"A change of {bound(found.detectable, known.unit)} would be found four times in five.")
+    elif floor is not None:
+        notes.append(CANNOT_TELL)
     return Row(
         id=name,
-        title=_title(name, rows),
+        title=known.title,
         unit=known.unit,
         estimate=found.change,
+        target=None
+        if floor is None or passes is None
+        else Target(-floor, "at least")
+        if is_up
+        else Target(floor, "at most"),
         beside={"before": _exact(found.base, found), "after": _exact(found.value, found)},
-        note="; ".join(notes),
+        note=" ".join(filter(None, notes)),
         judged="" if passes is None else "met" if passes else "missed",
     )
-
-
-def _title(name: str, rows: dict[str, Row]) -> str:
-    """A 95th percentile is told by what the median is of, which stands above it in a report of one run."""
-    stem, _, ending = name.rpartition("_")
-    median = rows.get(f"{stem}_p50")
-    if ending == "p95" and median is not None:
-        return f"{median.title.removesuffix(', median')}, 95th percentile"
-    return rows[name].title.removeprefix("… ")
 
 
 def _exact(value: float, found: Change) -> Estimate:
@@ -129,17 +140,26 @@ def _zeros(pairs: Pairs, gate: Gate) -> list[Row]:
 
 def _only(pairs: Pairs) -> list[str]:
     notes: list[str] = []
-    for run, name in ((pairs.base, "before"), (pairs.other, "after")):
-        if alone := len(run.samples) - len(pairs.both):
+    for alone, name in ((len(pairs.gone), "before"), (pairs.new, "after")):
+        if alone:
             notes.append(f"{alone} samples are only in the run {name}.")
+    if not pairs.is_timed:
+        notes.append(
+            "Times are not compared: those of one run are of an engine alone, without files, queue or network."
+        )
     if pairs.base.report.conditions.corpus != pairs.other.report.conditions.corpus:
         notes.append("The runs name different corpora.")
     return notes
 
 
+def _error_rates(pairs: Pairs, known: dict[str, Row]) -> list[str]:
+    """Those of areas as a whole."""
+    return [name for name in pairs.ratios if fits("*.wer", name) and name in known]
+
+
 def _tables(pairs: Pairs, known: dict[str, Row]) -> list[Table]:
     tables: list[Table] = []
-    for name in (name for name in pairs.ratios if name.endswith("wer") and name in known):
+    for name in _error_rates(pairs, known):
         for by in _BY:
             groups = _groups(pairs.both, name, by)
             if len(groups) > 1:
@@ -167,7 +187,7 @@ def _groups(both: Sequence[Pair], name: str, by: str) -> dict[str, list[Pair]]:
 
 def _plots(pairs: Pairs, known: dict[str, Row]) -> list[Plot]:
     plots: list[Plot] = []
-    for name in (name for name in pairs.ratios if name.endswith("wer") and name in known):
+    for name in _error_rates(pairs, known):
         groups = {
             group: found
             for group, members in _groups(pairs.both, name, "language").items()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from evals.asr.words import Scored, score
 from evals.clip import mono_mp3
+from evals.figures import roughness
 from evals.intervals import Estimate, ratio, ratio_change
 from evals.report import Case, Plot, Row, Section, Series
 from evals.robustness.degradations import Family
@@ -20,6 +21,7 @@ from evals.samples import Ratio, Sample
 from schemas.audio import SESSION_RATE_HZ
 
 AREA: Final = "robustness"
+_OVERALL: Final = f"{AREA}.wer"
 _PAUSE_S: Final = 0.5
 """Between a recording and what became of it, in a player."""
 
@@ -51,13 +53,13 @@ class Curves:
 
     def section(self, took_s: float, notes: Sequence[str], *, seed: int) -> Section:
         """The part of the report."""
-        failed = [one for one in self._results if isinstance(one.heard, Failure)]
+        rough = roughness(self._rate("", CLEAN), "speakers")
         counted = f"{len(self._blocks)} recordings, each as it is and damaged in {len(self._scores) - 1} ways."
         return Section(
             name=AREA,
             title="Robustness",
             took_s=took_s,
-            notes=(counted, *notes, *([f"{len(failed)} recognitions failed."] if failed else [])),
+            notes=(counted, *([rough] if rough else []), *notes),
             rows=tuple(self._rows()),
             plots=tuple(self._plot(family) for family in self._families),
             cases=tuple(case for family in self._families for case in self._worst(family, seed)),
@@ -67,6 +69,10 @@ class Curves:
     def samples(self) -> list[Sample]:
         """For comparisons of two runs."""
         found: list[Sample] = []
+        recordings = {
+            one.id: one.fingerprint()
+            for one in {id(r.trial.utterance): r.trial.utterance for r in self._results}.values()
+        }
         for one in self._results:
             trial, heard = one.trial, one.heard
             name = figure_id(trial.family, trial.label)
@@ -75,6 +81,7 @@ class Curves:
                 id=f"{trial.utterance.id} {name.removeprefix(f'{AREA}.')}",
                 block=trial.utterance.block,
                 group={"language": trial.utterance.language, "degradation": f"{trial.family} {trial.label}".strip()},
+                recording=recordings[trial.utterance.id],
                 reference=trial.utterance.text or "",
             )
             if isinstance(heard, Failure):
@@ -82,18 +89,27 @@ class Curves:
             else:
                 errors = self._scores[trial.family, trial.label][trial.utterance.id]
                 ratios = {name: Ratio(errors.errors, errors.units)}
+                if trial.family:
+                    ratios[_OVERALL] = ratios[name]
                 found.append(replace(sample, hypothesis=heard.text, ratios=ratios))
         return found
 
     def _rows(self) -> list[Row]:
         rows = [
             Row(
+                id=_OVERALL,
+                title="Word errors, damaged in all ways",
+                unit="%",
+                estimate=self._overall(),
+                better="lower",
+            ),
+            Row(
                 id=figure_id("", CLEAN),
                 title="Word errors, as recorded",
                 unit="%",
                 estimate=self._rate("", CLEAN),
                 better="lower",
-            )
+            ),
         ]
         rows += [
             Row(
@@ -117,6 +133,12 @@ class Curves:
             )
         )
         return rows
+
+    def _overall(self) -> Estimate | None:
+        damaged = [scores for (family, _), scores in self._scores.items() if family]
+        found = [(name, one) for scores in damaged for name, one in scores.items()]
+        blocks = [self._blocks[name] for name, _ in found]
+        return ratio([one.errors for _, one in found], [one.units for _, one in found], blocks)
 
     def _rate(self, family: str, label: str) -> Estimate | None:
         found = self._scores.get((family, label), {})

@@ -9,10 +9,10 @@ import numpy as np
 from msgspec import Struct
 from scipy import stats
 
-from evals.intervals import Estimate, estimate, quantile
+from evals.intervals import Estimate, estimate, quantile, ratio
 from evals.report import Measured, Plot, Row, Series, Table, Target
 from evals.samples import Ratio, Sample
-from evals.system.load import Answer
+from evals.system.load import Answer, Capacity
 
 AREA: Final = "system"
 _QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -65,12 +65,12 @@ def exactly(k: int, n: int) -> Estimate | None:
     return Estimate(k / n, float(found.low), float(found.high), n)
 
 
-def load_rows(levels: Sequence[Level], capacity_per_s: float, slo_s: float) -> list[Row]:
+def load_rows(levels: Sequence[Level], capacity: Capacity, slo_s: float) -> list[Row]:
     """Figures of load.
 
     Args:
         levels: Rising.
-        capacity_per_s: What callers who wait for their answers get.
+        capacity: What callers who wait for their answers get.
         slo_s: In which a request should be served.
     """
     everything = [one for level in levels for one in level.answers]
@@ -81,7 +81,8 @@ def load_rows(levels: Sequence[Level], capacity_per_s: float, slo_s: float) -> l
             id=f"{AREA}.capacity",
             title="Capacity: requests that callers get who wait for each answer",
             unit="/s",
-            estimate=Estimate(capacity_per_s, capacity_per_s, capacity_per_s, 1),
+            estimate=ratio(capacity.done, [capacity.window_s] * len(capacity.done), range(len(capacity.done))),
+            better="higher",
             note="Half of them recordings, half texts to speak. It is what the loads below are shares of.",
         )
     ]
@@ -299,21 +300,35 @@ def _failed(name: str, failed: Sequence[str], of: int) -> Row:
     )
 
 
-def samples(levels: Sequence[Level], slo_s: float) -> list[Sample]:
-    """For comparisons of two runs."""
-    return [
+def samples(levels: Sequence[Level], capacity: Capacity) -> list[Sample]:
+    """For comparisons of two runs: of capacity.
+
+    Loads are shares of it, so that those of two runs are not the same; their requests are there to be looked at.
+    """
+    windows = [
+        Sample(
+            area=AREA,
+            id=f"capacity {number:02}",
+            block=f"capacity {number}",
+            ratios={f"{AREA}.capacity": Ratio(done, capacity.window_s)},
+            is_paired=False,
+        )
+        for number, done in enumerate(capacity.done)
+    ]
+    requests = [
         Sample(
             area=AREA,
             id=f"load {level.load:g} {number:05}",
             block=f"{level.load:g} {number}",
             group={"load": f"{level.load:g}"},
-            ratios={f"{_name(level)}.in_time": Ratio(float(one.meets(slo_s)), 1)},
             values={f"{_name(level)}.latency": 1000 * one.latency_s} if one.is_served else {},
+            is_paired=False,
             error="" if one.is_served else one.code,
         )
         for level in levels
         for number, one in enumerate(level.answers)
     ]
+    return [*windows, *requests]
 
 
 def _name(level: Level) -> str:
@@ -336,11 +351,11 @@ def _kept(levels: Sequence[Level], slo_s: float) -> Estimate | None:
         return None
     rows = [[0.0, one.meets(slo_s)] for one in at_one.answers] + [[1.0, one.meets(slo_s)] for one in last.answers]
 
-    def ratio(sample: Any) -> float:  # noqa: ANN401  (n, 2)
+    def kept(sample: Any) -> float:  # noqa: ANN401  (n, 2)
         met = [float(sample[sample[:, 0] == side, 1].sum()) for side in (0.0, 1.0)]
         return met[1] / last.for_s / max(met[0] / at_one.for_s, 1e-9)
 
-    return estimate(np.array(rows, np.float64), statistic=ratio)
+    return estimate(np.array(rows, np.float64), statistic=kept)
 
 
 def _constant(value: float, n: int) -> Estimate:

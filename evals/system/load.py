@@ -17,6 +17,8 @@ Ask = Callable[[], Awaitable[float]]
 
 _SHED: Final = frozenset({ErrorCode.OVERLOADED, ErrorCode.QUOTA_EXCEEDED})
 """What a full server refuses with."""
+_WINDOWS: Final = 10
+"""Into which the time is cut in which capacity is measured: how much they differ is its interval."""
 
 
 _AGAIN_S: Final = 0.25
@@ -93,27 +95,40 @@ async def offered(
     return [found[number] for number in range(len(due_s))]
 
 
-async def capacity_per_s(
+class Capacity(Struct, frozen=True):
+    """What callers get who wait for each answer."""
+
+    done: tuple[int, ...]
+    """Requests, window by window: all windows are as long."""
+    window_s: float
+
+    @property
+    def per_s(self) -> float:
+        """Requests a second."""
+        return sum(self.done) / (len(self.done) * self.window_s)
+
+
+async def capacity(
     ask: Ask,
     *,
     callers: int,
     for_s: float,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-) -> float:
-    """Requests a second with so many callers who each wait for their answer: the most that the server can do.
+) -> Capacity:
+    """What so many callers get who each wait for their answer: the most that the server can do.
 
     What is refused or fails is not in it, and is asked again.
 
     Raises:
         SpeechError: What the server says, if it serves nothing.
     """
-    done = 0
+    done_s: list[float] = []
     refused: SpeechError | None = None
     begun_s = clock()
 
     async def call() -> None:
-        nonlocal done, refused
+        nonlocal refused
         while clock() - begun_s < for_s:
             try:
                 await ask()
@@ -121,11 +136,13 @@ async def capacity_per_s(
                 refused = error
                 await sleep(error.retry_after_s or _AGAIN_S)
             else:
-                done += 1
+                done_s.append(clock() - begun_s)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(callers):
             tasks.start_soon(call)
-    if refused is not None and not done:
+    if refused is not None and not done_s:
         raise refused
-    return done / (clock() - begun_s)
+    took_s = clock() - begun_s
+    counts, _ = np.histogram(done_s, bins=_WINDOWS, range=(0.0, took_s))
+    return Capacity(tuple(int(count) for count in counts), took_s / _WINDOWS)

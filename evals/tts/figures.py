@@ -327,7 +327,8 @@ def samples(readings: Sequence[Reading], opinions: Opinions) -> list[Sample]:
             if task.id in scores:
                 ratios[f"{AREA}.{name}"] = Ratio(scores[task.id], 1)
         values = {f"{AREA}.first_audio": 1000 * one.spoken.first_s}
-        found.append(replace(sample, ratios=ratios, values=values))
+        error = one.heard.message if isinstance(one.heard, Failure) else ""
+        found.append(replace(sample, ratios=ratios, values=values, error=error))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from evals.report import Section
 from evals.system import figures
 from evals.system.canaries import MOST_SESSIONS, secrets
-from evals.system.load import capacity_per_s
+from evals.system.load import capacity
 from evals.system.measure import isolated_requests, isolated_sessions, spoken, under_load
 from evals.system.memory import memory_mb
 from evals.system.resumption import resume_all
@@ -91,12 +91,12 @@ async def _loaded(
     loads = _QUICK_LOADS if wish.quick else wish.loads
     least = _QUICK_LEAST if wish.quick else _LEAST
     with track("Loading", 1 + len(loads)) as advance:
-        per_s = await capacity_per_s(traffic.ask, callers=callers, for_s=for_s)
+        found = await capacity(traffic.ask, callers=callers, for_s=for_s)
         advance(1)
         levels = await under_load(
             traffic.ask,
             loads,
-            per_s,
+            found.per_s,
             for_s=for_s,
             least=least,
             seed=wish.seed,
@@ -104,7 +104,7 @@ async def _loaded(
             advance=lambda: advance(1),
         )
     rows = [
-        *figures.load_rows(levels, per_s, wish.slo_s),
+        *figures.load_rows(levels, found, wish.slo_s),
         *figures.memory_rows(levels, at_rest_mb),
         *figures.cold_start_rows(ready_s),
     ]
@@ -119,7 +119,7 @@ async def _loaded(
         tables=figures.load_tables(levels, wish.slo_s),
         plots=figures.load_plots(levels, wish.slo_s),
     )
-    return section, figures.samples(levels, wish.slo_s)
+    return section, figures.samples(levels, found)
 
 
 async def _apart(wish: SystemWish, target: Target, track: Track, began: float) -> Section:

@@ -3,9 +3,11 @@ import pytest
 from evals.report import Row
 from evals.system import figures
 from evals.system.figures import Isolation, Level, Resumption, exactly
-from evals.system.load import Answer
+from evals.system.load import Answer, Capacity
 from evals.system.traffic import text_of
 from schemas.errors import ErrorCode
+
+CAPACITY = Capacity((18, 22, 20, 21, 19), 2.0)
 
 
 def level(load: float, served: int, late: int = 0, shed: int = 0, failed: int = 0) -> Level:
@@ -16,7 +18,7 @@ def level(load: float, served: int, late: int = 0, shed: int = 0, failed: int = 
 
 
 def rows_of(*levels: Level) -> dict[str, Row]:
-    return {row.id: row for row in figures.load_rows(levels, 10.0, 1.0)}
+    return {row.id: row for row in figures.load_rows(levels, CAPACITY, 1.0)}
 
 
 def value(row: Row) -> float:
@@ -36,6 +38,13 @@ def test_goodput_counts_what_was_served_in_time() -> None:
     assert value(rows["system.retry_after"]) == 1.0
     assert rows["system.errors"].verdict == "missed"
     assert value(rows["system.errors"]) == pytest.approx(9 / 300)
+
+
+def test_capacity_has_an_interval_by_how_much_it_varies() -> None:
+    found = rows_of(level(1.0, served=90))["system.capacity"].estimate
+    assert found is not None
+    assert found.value == pytest.approx(10.0)
+    assert 9 < found.low < 10 < found.high < 11
 
 
 def test_a_server_that_collapses_misses_its_target_and_one_that_refuses_meets_it() -> None:
@@ -89,6 +98,8 @@ def test_what_a_target_does_not_have_is_not_measured_and_says_so() -> None:
 def test_a_mismatch_fails_the_run() -> None:
     row, _ = figures.resumption_rows(Resumption(cuts=10, mismatches=("session 0: 3 events in place of 4",)))
     assert row.verdict == "missed"
+    (row,) = figures.resumption_rows(Resumption(cuts=2, mismatches=("a", "b", "c")))  # all of them, in several ways
+    assert value(row) == 1.0
 
 
 def test_plots_tables_and_samples_have_every_load() -> None:
@@ -99,10 +110,11 @@ def test_plots_tables_and_samples_have_every_load() -> None:
     assert memory.series[0].y == (105.0, 120.0)
     (table,) = figures.load_tables(levels, 1.0)
     assert [row[0] for row in table.rows] == ["0.5×", "2×"]
-    samples = figures.samples(levels, 1.0)
-    assert len({one.id for one in samples}) == len(samples) == 200
+    samples = figures.samples(levels, CAPACITY)
+    assert len({one.id for one in samples}) == len(samples) == 205
     assert sum(one.error == ErrorCode.OVERLOADED for one in samples) == 30
-    assert sum(part.part for one in samples for part in one.ratios.values()) == 150
+    assert sum(part.part for one in samples for part in one.ratios.values()) == 100
+    assert not any(one.is_paired for one in samples)
 
 
 def test_no_two_texts_under_load_are_the_same() -> None:

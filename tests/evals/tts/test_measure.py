@@ -146,6 +146,7 @@ async def test_a_sentence_that_the_listener_fails_on_and_a_recording_that_is_gon
     rows = by_id(figures.rows(readings, opinions(readings), "fake ear"))
     assert value(rows["tts.unheard"]) == 1
     assert rows["tts.unheard"].verdict == "missed"
+    assert figures.samples(readings, opinions(readings))[0].error == lacks.message
     assert len(opinions(readings).dnsmos.recorded) == 1
     likeness(readings, lambda: lambda _samples: np.ones(2, np.float32))
 
