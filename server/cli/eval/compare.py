@@ -26,8 +26,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
     "--gate",
     "gate_file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="What change fails, TOML. Left out: word error rates of areas by half a point, turns cut off or missed by one, "
-    "overlaps by two, latencies and capacity by 15 %, and whatever must be 0.",
+    help="What change fails, TOML. Left out: word error rates of areas by half a point, turns cut off or missed by "
+    "one, overlaps by two, latencies and capacity by 15 %, and whatever must be 0.",
 )
 @click.option("--subset", is_flag=True, help="AFTER may have fewer recordings than BEFORE.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="[default: AFTER/change]")
