@@ -54,7 +54,7 @@ def faults(pairs: Pairs, gate: Gate, rows: Sequence[Row], *, is_own: bool, is_su
             _fault(
                 "gate.missing_samples",
                 "Samples that the run after lacks",
-                _names(pairs.gone),
+                _names(_missing(pairs)),
                 "Measure the same areas and recordings in both runs; if fewer are meant, say --subset.",
             )
         )
@@ -123,6 +123,12 @@ def _lost(pairs: Pairs, gate: Gate, compared: Collection[str]) -> tuple[list[str
 
 def _times(pairs: Pairs) -> set[str]:
     return {f"{name}_{end}" for one in pairs.base.samples for name in one.values for end in QUANTILES}
+
+
+def _missing(pairs: Pairs) -> list[Sample]:
+    """Without lines of conversations that were held after, too, and went otherwise."""
+    held = {(one.area, one.block) for one in pairs.other.samples}
+    return [one for one in pairs.gone if one.recording or one.reference or (one.area, one.block) not in held]
 
 
 def _names(samples: Sequence[Sample]) -> list[str]:

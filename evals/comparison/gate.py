@@ -24,6 +24,7 @@ class Gate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         default_factory=lambda: {
             "*.wer": 0.005,
             "*.cutoffs": 0.01,
+            "*.set.cutoffs": 0.01,
             "*.talked_into": 0.01,
             "*.missed": 0.01,
             "*.yield_rate": 0.02,
@@ -32,7 +33,12 @@ class Gate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
     """In the figure's unit, shares as 0…1: half a point of word error rate, one of turns, two of overlaps."""
     relative: dict[str, float] = msgspec.field(
-        default_factory=lambda: {"*.*_p95": 0.15, "*.latency_p50": 0.15, "system.capacity": 0.15}
+        default_factory=lambda: {
+            "*.*_p95": 0.15,
+            "*.latency_p50": 0.15,
+            "*.set.latency_*": 0.15,
+            "system.capacity": 0.15,
+        }
     )
     """Of what it was before. Waiting longer at every end may leave the tail where it is: so the median, too."""
     zero: tuple[str, ...] = ()
