@@ -103,7 +103,7 @@ def test_a_torn_end_is_told(write_log: WriteLog) -> None:
 
 
 def test_another_setting_shows_when_turns_would_have_ended(write_log: WriteLog) -> None:
-    path = write_log(_log((30, 60), (30, 60)))
+    path = write_log(_log((30, 90), (30, 90)))
     arguments = ["replay", path, "--set", "silence_duration_ms=200"]
     result = CliRunner(env={"COLUMNS": "150"}).invoke(antiphon, arguments)
     assert result.exit_code == 0
