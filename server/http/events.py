@@ -23,6 +23,7 @@ from server.errors import HttpRequest, error_body, error_headers, error_response
 from server.http.gate import needs
 from server.http.streams import SendEvent, as_asgi, encoded_event, is_seq, produced_events
 from session.log import Published
+from session.manager import CLOSE_GRACE_S
 from session.own_sessions import OwnSessions
 
 AudioMode = Literal["base64", "none"]
@@ -87,8 +88,9 @@ async def stream_events(
                 async for published in events:
                     await send_event(_encoded(published, audio))
 
-            # The stream can be taken up again from the number of its last event: there is nothing to drain.
-            await produced_events(produce, drain_s=0.0)(scope, receive, send)
+            # The stream can be taken up again from the number of its last event, so there is nothing to drain but that
+            # the session is closed.
+            await produced_events(produce, drain_s=CLOSE_GRACE_S)(scope, receive, send)
 
     return app
 

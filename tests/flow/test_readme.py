@@ -46,7 +46,7 @@ def test_each_recipe_of_the_readme_runs_and_shows_what_it_promises(
 def test_every_example_is_run_by_a_recipe_or_by_its_test(root: Path) -> None:
     run_here = {"openai_client.py"}
     run_by_recipe = {name for _, code, _ in BLOCKS for name in re.findall(r"examples/([\w/]+\.py)", code)}
-    parts_of_agents = {"agents/scripted_model.py", "agents/speech_tools.py"}
+    parts_of_agents = {"agents/scripted_model.py", "agents/speech_tools.py", "agents/workbench.py"}
     examples = {str(path.relative_to(root / "examples")) for path in (root / "examples").rglob("*.py")}
     assert examples == run_here | run_by_recipe | parts_of_agents
 
