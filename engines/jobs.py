@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import copy_context
@@ -26,7 +27,7 @@ Judge = Callable[[Exception, int], tuple[SpeechError, bool]]
 """What an exception of the engine, working on so many jobs, means to callers; and whether fewer at once may do."""
 
 
-class Job(Waiting):
+class Job(Waiting, ABC):
     """One caller's work, from submission until no thread is in the engine for it."""
 
     def __init__(self, terms: Terms, cancellation: Cancellation, order: int) -> None:
@@ -47,13 +48,13 @@ class Job(Waiting):
         """For its caller, while it waits."""
         self.context = copy_context()
 
+    @abstractmethod
     def work(self, jobs: Sequence[Job], judge: Judge) -> list[Outcome]:
         """Use the engine for these jobs, of which this is the first. On a worker."""
-        raise NotImplementedError
 
+    @abstractmethod
     def audio_s(self, outcome: Outcome) -> float:
         """How much audio that outcome stands for."""
-        raise NotImplementedError
 
     @property
     def is_over(self) -> bool:
