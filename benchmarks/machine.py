@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final, Protocol, cast
 
 import anyio
@@ -17,6 +15,7 @@ import psutil
 from msgspec import Struct
 
 from benchmarks.report import Conditions
+from evals.environment import commit, cpu
 
 _PACKAGES: Final = ("antiphon", "ctranslate2", "faster-whisper", "onnxruntime", "piper-tts", "uvicorn", "websockets")
 _OTHERS_S: Final = 2.0
@@ -98,8 +97,8 @@ def conditions(*, device: str, compute_type: str, quick: bool) -> Conditions:
     """What there is to know before a section begins."""
     return Conditions(
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=_commit(),
-        cpu=_cpu(),
+        commit=commit() or "unknown",
+        cpu=cpu(),
         cores=len(_usable()),
         memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
         python=platform.python_version(),
@@ -122,24 +121,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-def _commit() -> str:
-    root = Path(__file__).resolve().parent.parent
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or "unknown"
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

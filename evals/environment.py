@@ -28,11 +28,11 @@ def conditions(
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         target=target,
         version=version("antiphon"),
-        commit=_commit(),
+        commit=commit(),
         corpus=corpus,
         options={**_times(target), **(options or {})},
         models={},
-        cpu=_cpu(),
+        cpu=cpu(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         python=platform.python_version(),
         others_load=round(os.getloadavg()[0], 2),
@@ -71,7 +71,8 @@ def _version(distribution: str) -> str:
         return "none"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Of the checkout this runs from, ``-dirty`` behind it if files differ; empty if it is none."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return ""
@@ -85,7 +86,8 @@ def _commit() -> str:
     return found.stdout.strip()
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
