@@ -159,7 +159,7 @@ function drawAgent() {
 }
 
 const interruptions = () => data.replies.filter((reply) => reply.flushed_ms !== null);
-const onsetOf = (reply) => ofType("speech.started").findLast((event) => event.at_ms <= reply.flushed_ms + 500)?.started_ms ?? reply.flushed_ms;
+const onsetOf = (reply) => ofType("speech.started").findLast((event) => event.started_ms <= reply.flushed_ms)?.started_ms ?? reply.flushed_ms;
 
 function drawInterruption() {
   for (const reply of interruptions()) {
