@@ -176,21 +176,21 @@ class PlayoutLedger:
         position_ms = self.position_ms(now_us)
         source = HeardSource.ACKNOWLEDGED if self._acked_ms is not None else HeardSource.ESTIMATED
         if complete and position_ms >= self._sent_ms:
-            ear_ms, cut = self._sent_once_ms, len(self._text)
+            ear_ms, cut = int(self._sent_once_ms), len(self._text)
         else:
-            ear_ms = max(0.0, max(self._reached_ms, position_ms) - self._output_latency_ms)
+            ear_ms = int(max(0.0, max(self._reached_ms, position_ms) - self._output_latency_ms))
             cut = self._cut(ear_ms)
         words = tuple(
             AgentWord(
                 text=word.text,
-                start_ms=round(word.start_s * 1000),
-                end_ms=round(word.end_s * 1000),
+                start_ms=_ms(word.start_s),
+                end_ms=_ms(word.end_s),
                 heard=_heard(word, ear_ms, whole=cut >= len(self._text)),
             )
             for word in self._words
             if word.start_s * 1000 < self._sent_once_ms
         )
-        return Heard(self._text[:cut].rstrip(), self._text[cut:].lstrip(), int(ear_ms), source, words)
+        return Heard(self._text[:cut].rstrip(), self._text[cut:].lstrip(), ear_ms, source, words)
 
     def words_between(self, start_ms: float, end_ms: float) -> str:
         """What is said there; all the text, if the voice does not know when it says what."""
@@ -200,9 +200,9 @@ class PlayoutLedger:
             word.text for word in self._words if start_ms <= word.end_s * 1000 and word.start_s * 1000 < end_ms
         )
 
-    def _cut(self, ear_ms: float) -> int:
+    def _cut(self, ear_ms: int) -> int:
         if self._words:
-            return max((word.text_end for word in self._words if word.end_s * 1000 <= ear_ms), default=0)
+            return max((word.text_end for word in self._words if _ms(word.end_s) <= ear_ms), default=0)
         if not self._sent_once_ms:
             return 0
         # An engine without word times: the share of the audio is the share of the text, back to a word's start.
@@ -217,7 +217,12 @@ class PlayoutLedger:
         return position_ms
 
 
-def _heard(word: SpokenWord, ear_ms: float, *, whole: bool) -> WordHeard:
-    if whole or word.end_s * 1000 <= ear_ms:
+def _ms(time_s: float) -> int:
+    # Whole milliseconds, as they are told: a word that is told to end where hearing ended was heard.
+    return round(time_s * 1000)
+
+
+def _heard(word: SpokenWord, ear_ms: int, *, whole: bool) -> WordHeard:
+    if whole or _ms(word.end_s) <= ear_ms:
         return WordHeard.HEARD
-    return WordHeard.PARTIAL if word.start_s * 1000 < ear_ms else WordHeard.UNHEARD
+    return WordHeard.PARTIAL if _ms(word.start_s) < ear_ms else WordHeard.UNHEARD

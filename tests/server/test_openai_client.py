@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import jiwer
 import openai
 import pytest
 import stamina
@@ -262,8 +263,8 @@ def test_a_real_voice_is_understood_by_the_real_recogniser(real_client: openai.O
         heard = real_client.audio.transcriptions.create(
             model="whisper-1", file=("a.wav", data), language="en", stream=stream
         )
-        text = heard.text if not isinstance(heard, openai.Stream) else list(heard)[-1].text  # type: ignore[union-attr]
-        assert text == said
+        last: Any = list(heard)[-1] if isinstance(heard, openai.Stream) else heard
+        assert jiwer.wer(said, last.text) < 0.2  # a word of nine: the voice speaks a little differently each time
 
 
 @pytest.mark.real

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.sessions import HeardSource, WordHeard
@@ -216,6 +216,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.booleans())
+@example(steps=[("ack", 0), ("audio", 1)], is_final=True)  # all of a millisecond is within the tolerance of none of it
 def test_no_more_counts_as_heard_than_the_client_said_and_a_second_and_never_more_than_was_sent(
     steps: list[tuple[str, int]], is_final: bool
 ) -> None:
@@ -253,6 +254,8 @@ def test_no_more_counts_as_heard_than_the_client_said_and_a_second_and_never_mor
             ledger.freeze(now_us)
     if is_final:
         ledger.acknowledge(0, now_us, final=True)
+        said_ms = min(ACK_TOLERANCE_MS, ledger.sent_ms)
+        reported = (max(said_ms, reported[0] if reported else 0.0), now_us)
     heard = ledger.heard(now_us, complete=False)
     assert heard.heard_ms <= max(reached_ms, bound_ms())
     assert heard.heard_ms <= ledger.duration_ms
