@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --cov --cov-report= 2>&1 | tee "$log" || status=$?
+.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --durations 20 --cov --cov-report= 2>&1 | tee "$log" || status=$?
 .venv/bin/python scripts/coverage_gate.py || status=1
 tail -n 1 "$log"
 exit "$status"
