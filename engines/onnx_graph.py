@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 # Field numbers of onnx.proto3.
 _MODEL_GRAPH: Final = 7
@@ -26,9 +28,14 @@ _NODE_INPUT: Final = 1
 _NODE_OUTPUT: Final = 2
 _NODE_OP_TYPE: Final = 4
 _NODE_ATTRIBUTE: Final = 5
+_ATTRIBUTE_TENSOR: Final = 5
 _ATTRIBUTE_GRAPH: Final = 6
+_TENSOR_RAW: Final = 9
 _FLOAT32: Final = b"\x08\x01"
 """A type of tensors of which field 1, the type of an element, is 1."""
+
+_TENSOR_FLOAT32: Final = b"\x10\x01"
+"""A tensor of which field 2, the type of its elements, is 1."""
 
 _LENGTH_DELIMITED: Final = 2
 _FIXED_SIZES_BYTES: Final = {1: 8, 5: 4}
@@ -115,6 +122,31 @@ class OnnxGraph:
                 self.outputs += _texts(content, _VALUE_NAME)
             elif number != _GRAPH_VALUE:  # types of the tensors in between, which can be inferred
                 self._rest_of_graph.append(field)
+
+
+def constants(model: bytes) -> dict[str, NDArray[np.float32]]:
+    """What the nodes ``Constant`` hold, by the names of their outputs; those of inner graphs, too.
+
+    The values are ``float32, (n,)``, whatever their shape; what is not of that type is left out.
+
+    Raises:
+        ValueError: These bytes are no ONNX model.
+    """
+    try:
+        return dict(found for graph in _messages(memoryview(model), _MODEL_GRAPH) for found in _constants(graph))
+    except IndexError:
+        raise ValueError("not an ONNX model") from None
+
+
+def _constants(graph: memoryview) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for node in _messages(graph, _GRAPH_NODE):
+        for attribute in _messages(node, _NODE_ATTRIBUTE):
+            for tensor in _messages(attribute, _ATTRIBUTE_TENSOR):
+                if any(bytes(field) == _TENSOR_FLOAT32 for _, _, field in _fields(tensor)):
+                    (name,) = _texts(node, _NODE_OUTPUT)
+                    yield name, np.frombuffer(b"".join(_messages(tensor, _TENSOR_RAW)), "<f4")
+            for inner in _messages(attribute, _ATTRIBUTE_GRAPH):
+                yield from _constants(inner)
 
 
 def _taken(node: memoryview) -> list[str]:

@@ -75,12 +75,13 @@ class AudioInput:
         self._fed = bytearray()
         self._fed_max_bytes = int(WAITING_S * rate_hz) * _SAMPLE_BYTES
         self._frame_bytes = rate_hz * VAD_FRAME_SAMPLES // SESSION_RATE_HZ * _SAMPLE_BYTES
-        self._taken = anyio.Event()
+        self._taken: anyio.Event | None = None
+        """For who waits until less is fed."""
         self._frames: deque[Samples | _Mark] = deque()
         self._rest: Samples = np.zeros(0, np.float32)
         """Less than a frame."""
-        self._asked: Samples | None = None
-        """``(t, 512)``: frames at the model now."""
+        self._asked: list[Samples] = []
+        """Frames at the model now."""
         self._scored: deque[tuple[Samples, float]] = deque()
         """Frames that are back from it and not heard yet, and their speech probabilities."""
         self._stalled = False
@@ -102,6 +103,7 @@ class AudioInput:
             SpeechError: ``model_not_installed`` if there is no voice activity detection.
         """
         while len(self._fed) >= self._fed_max_bytes and not self._closed:
+            self._taken = self._taken or anyio.Event()
             await self._taken.wait()
         if self._closed:
             return False
@@ -133,7 +135,7 @@ class AudioInput:
 
     def go_on(self) -> None:
         """Hear what is back from the model and send it what follows, unless something holds the next frame."""
-        while self._asked is None and not self._closed:
+        while not self._asked and not self._closed:
             if not self._scored and not self._frames and len(self._fed) >= self._frame_bytes:
                 self._take()
             if not (self._scored or self._frames) or self._is_held():
@@ -145,7 +147,7 @@ class AudioInput:
                 self._frames.popleft()
                 self._pass(following)
             elif self._vad_state is not None:
-                self._asked = np.stack(self._next_frames())
+                self._asked = self._next_frames()
                 self._voice_activity.score(self._asked, self._vad_state, self._answered, self._fail)
 
     def _next_frames(self) -> list[Samples]:
@@ -162,7 +164,7 @@ class AudioInput:
         frame, probability = self._scored.popleft()
         try:
             self._hear(frame, probability)
-            if self._stalled and not self._scored and not self._frames and self._asked is None:
+            if self._stalled and not (self._scored or self._frames or self._asked):
                 self._stalled = False
                 self._on_stall()
         except Exception as error:  # noqa: BLE001  one session's failure must not reach the others of the tick
@@ -180,7 +182,7 @@ class AudioInput:
     def close(self) -> None:
         """Take no more; who waits is let go."""
         self._closed = True
-        self._taken.set()
+        self._tell_taken()
         for waiting in self._frames:
             if isinstance(waiting, _Mark):
                 waiting.passed.set()
@@ -192,21 +194,25 @@ class AudioInput:
             if still_s < self._stall_s:
                 await anyio.sleep(self._stall_s - still_s)
                 continue
-            if self._is_in_turn() and self._asked is None and not self._scored and not self._frames:
+            if self._is_in_turn() and not (self._asked or self._scored or self._frames):
                 self._stall()
             await anyio.sleep(self._stall_s)
 
     def _take(self) -> None:
         """Cut what was fed into frames."""
         pcm16, self._fed = self._fed, bytearray()
-        self._taken.set()
-        self._taken = anyio.Event()
+        self._tell_taken()
         samples = self._resampler.push(float_from_pcm16(pcm16))
         if len(self._rest):
             samples = np.concatenate((self._rest, samples))
         whole = len(samples) - len(samples) % VAD_FRAME_SAMPLES
         self._rest = samples[whole:]
         self._frames.extend(samples[:whole].reshape(-1, VAD_FRAME_SAMPLES))
+
+    def _tell_taken(self) -> None:
+        if self._taken is not None:
+            self._taken.set()
+            self._taken = None
 
     def _stall(self) -> None:
         """The rest of a frame may hold the end of a word: silence fills it up."""
@@ -220,8 +226,8 @@ class AudioInput:
         self._rest = self._rest[:0]
 
     def _answered(self, probabilities: list[float], state: VadState) -> None:
-        frames, self._asked = self._asked, None
-        if self._closed or frames is None:
+        frames, self._asked = self._asked, []
+        if self._closed:
             return
         self._vad_state = state
         self._moved_s = monotonic()

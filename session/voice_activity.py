@@ -17,19 +17,18 @@ import anyio
 import numpy as np
 import structlog
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from engines.base import VadState
 from engines.host import EngineHost
+from schemas.audio import VAD_FRAME_SAMPLES, Samples
 
 logger = structlog.get_logger("antiphon.session")
 
 TICK_S: Final = 0.008
 """A quarter of a frame: with 300 sessions, about 75 frames a call."""
 
-
-Frames = NDArray[np.float32]
-"""``(t, 512)``: frames in a row of one stream, 16 kHz."""
+Frames = Sequence[Samples]
+"""``float32, (512,)`` each: frames in a row of one stream, 16 kHz."""
 
 
 class _Request(Struct, frozen=True, eq=False):
@@ -84,8 +83,9 @@ class VoiceActivity:
     async def _answer(self, requests: Sequence[_Request]) -> None:
         """Answer requests of as many frames each."""
         try:
+            frames = np.concatenate([frame for request in requests for frame in request.frames])
             probabilities, states = await self._host.score_vad(
-                np.stack([request.frames for request in requests]), [request.state for request in requests]
+                frames.reshape(len(requests), -1, VAD_FRAME_SAMPLES), [request.state for request in requests]
             )
         except Exception as error:
             logger.exception("voice_activity_failed", sessions=len(requests))
