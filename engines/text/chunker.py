@@ -27,9 +27,9 @@ ABBREVIATIONS: Final = frozenset(
     # English, German, Spanish, French, Portuguese, Italian; compared in lower case, without the last point
     "dr mr mrs ms prof st jr sr vs etc e.g i.e approx fig vol ed est inc ltd co dept gen col sgt capt rev hon "
     "ave blvd rd mt "
-    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun "
+    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun "
     "bzw ca d.h evtl ggf hr fr inkl mio mrd nr std str u.a usw z.b zb "
-    "sra srta ud uds av ee uu núm pág ej p.ej aprox "
+    "sra srta ud uds av avda ctra pza plza ee uu núm pág ej p.ej aprox "
     "mme mlle mgr env ex p.ex "
     "dra exmo exma "
     "dott sig ecc".split()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Final
 
-from engines.text.grammar import Currency, Grammar, Noun, Rule, ends_sentence
+from engines.text.grammar import Currency, Grammar, Noun, Rule, at_end
 from engines.text.numbers import Numbers
 
 MONTHS: Final = "January February March April May June July August September October November December".split()
@@ -15,6 +15,8 @@ _MONTH: Final = (
     r"(?P<month>Jan(?:uary|\.)?|Feb(?:ruary|\.)?|March|Mar\.?|April|Apr\.?|May|June|Jun\.?|July|Jul\.?|August|Aug\.?|"
     r"Sep(?:tember|t\.?|\.)?|October|Oct\.?|November|Nov\.?|December|Dec\.?)"
 )
+_DATE: Final = r"(?:\d|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_DAYS: Final = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 _DECADES: Final = {2: "twenties", 3: "thirties", 4: "forties", 5: "fifties", 6: "sixties"} | {
     7: "seventies",
     8: "eighties",
@@ -83,7 +85,7 @@ def _twelve_hours(match: re.Match[str], _: Grammar) -> str | None:
         return None
     hours = _NUMBERS.cardinal(hour)
     spoken = f"{_time(hour, minute) if minute else hours} {half}M"
-    return _at_end(match, spoken) if match[0].endswith(".") else spoken
+    return at_end(match, spoken) if match[0].endswith(".") else spoken
 
 
 def _month_day(match: re.Match[str], _: Grammar) -> str | None:
@@ -141,18 +143,17 @@ def _saint_or_street(match: re.Match[str], _: Grammar) -> str | None:
     is_place = before is not None and before[0].isupper() and before not in _BEFORE_SAINTS
     is_place = is_place or (before is not None and before[0].isdigit())
     if is_place:
-        return None if name else _at_end(match, "Street")  # "Main St. Paul" is either
+        return None if name else at_end(match, "Street")  # "Main St. Paul" is either
     return "Saint" if name else None
 
 
 def _road(match: re.Match[str], _: Grammar) -> str:
-    return _at_end(match, {"Ave.": "Avenue", "Blvd.": "Boulevard", "Rd.": "Road"}[match["it"]])
+    return at_end(match, {"Ave.": "Avenue", "Blvd.": "Boulevard", "Rd.": "Road"}[match["it"]])
 
 
-def _at_end(match: re.Match[str], word: str) -> str:
-    """With the point, if the abbreviation's is the sentence's too."""
-    end = match.end("it") if "it" in match.re.groupindex else match.end()
-    return f"{word}." if ends_sentence(match.string, end) else word
+def _weekday(match: re.Match[str], _: Grammar) -> str:
+    day = next(day for day in _DAYS if day.startswith(match["day"][:3]))
+    return day if match["date"] else at_end(match, day)
 
 
 def _fraction(match: re.Match[str], _: Grammar) -> str | None:
@@ -216,6 +217,14 @@ _RULES: Final = (
     ),
     Rule(re.compile(r"(?:\b(?P<before>[\w']+)\s+)?\b(?P<it>St\.)(?=(?P<name>\s+[A-Z][a-z])?)"), _saint_or_street),
     Rule(re.compile(r"\b(?P<before>[A-Z][a-z]+|\d+(?:st|nd|rd|th))\s+(?P<it>(?:Ave|Blvd|Rd)\.)"), _road),
+    Rule(re.compile(rf"\b(?P<it>(?P<day>Mon|Tues?|Wed|Thu(?:rs?)?|Fri)\.)(?P<date>,?\s+{_DATE})?"), _weekday),
+    Rule(
+        re.compile(
+            rf"(?:\b(?:[Oo]n|[Nn]ext|[Ll]ast|[Tt]his|[Ee]very)\s+)(?P<it>(?P<day>Sat|Sun)\.)(?P<date>,?\s+{_DATE})?"
+        ),
+        _weekday,
+    ),
+    Rule(re.compile(rf"\b(?P<it>(?P<day>Sat|Sun)\.)(?P<date>,?\s+{_DATE})"), _weekday),
     Rule(re.compile(r"(?<!\w)(?:#|No\.\s?|no\.\s)(?P<number>\d{1,9})(?![\w]|[.,:/-]\d)"), _number_sign),
     Rule(
         re.compile(

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Final
 
-from engines.text.grammar import Currency, Grammar, Noun, Rule
+from engines.text.grammar import Currency, Grammar, Noun, Rule, at_end
 from engines.text.numbers import Numbers
 
 MONTHS: Final = "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split()
@@ -89,7 +89,8 @@ _RULES: Final = (
         lambda match, _: _NUMBERS.year(int(match["it"])),
     ),
     Rule(re.compile(r"\bNr\.\s?(?=\d)"), lambda _, __: "Nummer "),
-    Rule(re.compile(r"(?<=[a-zäöüß])str\.(?=\s+\d)"), lambda _, __: "straße"),
+    Rule(re.compile(r"\b[A-ZÄÖÜ][a-zäöüß]{2,}(?P<it>str\.)"), lambda match, _: at_end(match, "straße")),
+    Rule(re.compile(r"\b[A-ZÄÖÜ][\w-]*(?:-|r\s)(?P<it>Str\.)"), lambda match, _: at_end(match, "Straße")),
 )
 _EURO: Final = Currency(Noun("Euro", "Euro", "masculine"), Noun("Cent", "Cent", "masculine"))
 _DOLLAR: Final = Currency(Noun("Dollar", "Dollar", "masculine"), Noun("Cent", "Cent", "masculine"))

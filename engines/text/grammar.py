@@ -77,6 +77,8 @@ class Grammar(Struct, frozen=True, kw_only=True):
     """By the suffix of a written ordinal, the suffix of the CLDR rule set that spells it."""
     month_first: bool | None = None
     """Whether 04/05 is in April; ``None`` if that is not known."""
+    gender_of: Callable[[str], Gender | None] = lambda _: None
+    """Of a word after a number, if it is what is counted."""
     is_one: Callable[[float], bool] = lambda amount: amount == 1
     """Whether so much of a thing takes the singular."""
 
@@ -92,3 +94,9 @@ def ends_sentence(text: str, index: int) -> bool:
     """Whether a point before ``index`` ends a sentence, if it ends an abbreviation."""
     rest = text[index:].lstrip()
     return not rest or (rest[0].isupper() and text[index].isspace())
+
+
+def at_end(match: re.Match[str], word: str) -> str:
+    """What is said for an abbreviation: with the point, if that is the sentence's too."""
+    end = match.end("it") if "it" in match.re.groupindex else match.end()
+    return f"{word}." if ends_sentence(match.string, end) else word

@@ -93,7 +93,7 @@ class Normalizer:
 
 _MAX_ORDINAL: Final = 9
 _NEEDS_RULES: Final = re.compile(
-    r"[\d#@/½¼¾⅓⅔]|\.(?!\s*$)|\b\w{1,5}\.\s*$|\b(?:Mme|Mlle|Dr|Pr|vs)\b|"
+    r"[\d#@/½¼¾⅓⅔]|\.(?!\s*$)|\b\w{1,5}\.\s*$|str\.\s*$|\b(?:Mme|Mlle|Dr|Pr|vs)\b|"
     r"\b(?:[Cc]hapter|[Pp]art|[Vv]olume|[Aa]ct|[Pp]hase|War|[Tt]ype|[Ll]evel|[Aa]ppendix)\s+[IVX]"
 )
 """Without a digit, a sign, a point but at the end, and words that rules know: what most sentences are."""

@@ -6,6 +6,7 @@ import re
 from datetime import date
 from typing import Final
 
+from engines.text.genders import portuguese_gender, spanish_gender
 from engines.text.grammar import Currency, Grammar, Noun, Rule
 from engines.text.numbers import Gender, Numbers
 
@@ -92,6 +93,9 @@ def spanish(region: str) -> Grammar:
         },
         abbreviations={
             r"p\.\s?ej\.": "por ejemplo",
+            r"[Aa]v(?:d?a)?\.(?=\s+\w)": "avenida",
+            r"[Cc]tra\.(?=\s+\w)": "carretera",
+            r"(?:[Pp]za|[Pp]lza)\.(?=\s+\w)": "plaza",
             r"(?:n\.º|núm\.|nº)(?=\s?\d)": "número",
         },
         endings={r"etc\.": "etcétera", r"EE\.\s?UU\.": "Estados Unidos", r"Uds\.": "ustedes", r"Ud\.": "usted"},
@@ -99,6 +103,7 @@ def spanish(region: str) -> Grammar:
         time=time,
         clock_suffix=r"\s?h(?:rs?)?\b\.?",
         ordinal_forms={"º": "-masculine", "ª": "-feminine", "er": "-masculine-adjective"},
+        gender_of=spanish_gender,
         month_first=False,
     )
 
@@ -171,6 +176,7 @@ def french(_: str) -> Grammar:
         titles={"M.": "Monsieur", "Mme": "Madame", "Mlle": "Mademoiselle", "Dr": "Docteur", "Pr": "Professeur"},
         abbreviations={
             r"p\.\s?ex\.": "par exemple",
+            r"[Aa]v\.(?=\s+\w)": "avenue",
             r"c\.-à-d\.": "c'est-à-dire",
             r"env\.(?=\s+\d)": "environ",
             r"(?:n°|nº)(?=\s?\d)": "numéro",
@@ -263,6 +269,7 @@ def portuguese(region: str) -> Grammar:
         titles={"Sr.": "senhor", "Sra.": "senhora", "Dr.": "doutor", "Dra.": "doutora", "Prof.": "professor"},
         abbreviations={
             r"p\.\s?ex\.": "por exemplo",
+            r"[Aa]v\.(?=\s+\w)": "avenida",
             r"nº(?=\s?\d)": "número",
         },
         endings={r"etc\.": "et cetera"},
@@ -270,6 +277,7 @@ def portuguese(region: str) -> Grammar:
         time=time,
         rules=(Rule(re.compile(r"(?<![\w.,:/-])(?P<hour>\d{1,2})\s?h(?:(?P<minute>[0-5]\d))?(?![\w-])"), clock),),
         ordinal_forms={"º": "-masculine", "ª": "-feminine"},
+        gender_of=portuguese_gender,
         month_first=False,
     )
 

@@ -11,7 +11,8 @@ from datetime import date
 from functools import partial
 from typing import Final
 
-from engines.text.grammar import Currency, Grammar, Noun, Rule, ends_sentence
+from engines.text.grammar import Currency, Grammar, Noun, Rule, at_end
+from engines.text.numbers import Gender
 
 _LEFT: Final = r"(?<![\w.,:/\-–−$€£¥#@%°'’+&=^~*])"
 _RIGHT: Final = r"(?![\w%°€$£¥²³^]|[.,:/\-–−'’*×=]\d)"
@@ -109,18 +110,30 @@ def rules_of(grammar: Grammar) -> tuple[Rule, ...]:
             ),
             _ordinal,
         ),
-        Rule(re.compile(rf"{_LEFT}(?P<minus>[-−])?(?P<amount>{number}){_RIGHT}"), _number),
+        Rule(
+            re.compile(rf"{_LEFT}(?P<minus>[-−])?(?P<amount>{number}){_RIGHT}(?=(?:\s(?P<noun>[^\W\d_]+))?)"), _number
+        ),
         Rule(re.compile(r"(?<![\w&#/])#(?P<tag>[^\W\d]\w*)"), _hashtag),
     )
 
 
-def spoken_amount(amount: str, grammar: Grammar, noun: Noun | None = None, *, minus: bool = False) -> str | None:
-    """A number as it is written, in words, with what it counts; ``None`` if it is none."""
+def spoken_amount(
+    amount: str, grammar: Grammar, noun: Noun | None = None, *, minus: bool = False, gender: Gender | None = None
+) -> str | None:
+    """A number as it is written, in words, with what it counts; ``None`` if it is none.
+
+    Args:
+        amount: With the signs that the language puts between thousands.
+        grammar: Of the language.
+        noun: What it counts, to be said with it.
+        minus: Whether it is below zero.
+        gender: Of what it counts, if that is said elsewhere.
+    """
     plain = re.sub(f"[{grammar.groups}]", "", amount)
     whole, _, fraction = plain.partition(grammar.decimal)
     if not whole.isdecimal() or (fraction and not fraction.isdecimal()):
         return None
-    spoken = grammar.numbers.decimal(whole, grammar.point, fraction, noun.gender if noun else None)
+    spoken = grammar.numbers.decimal(whole, grammar.point, fraction, noun.gender if noun else gender)
     if minus:
         spoken = f"{grammar.minus} {spoken}"
     if noun is None:
@@ -194,7 +207,7 @@ def _fixed(_: re.Match[str], __: Grammar, *, text: str) -> str:
 
 
 def _ending(match: re.Match[str], _: Grammar, *, text: str) -> str:
-    return f"{text}." if ends_sentence(match.string, match.end()) else text
+    return at_end(match, text)
 
 
 def _date(match: re.Match[str], grammar: Grammar) -> str | None:
@@ -266,7 +279,8 @@ def _ordinal(match: re.Match[str], grammar: Grammar) -> str | None:
 
 def _number(match: re.Match[str], grammar: Grammar) -> str | None:
     is_ordinal = grammar.point_ranks and re.match(r"\.\s+\w", match.string[match.end() :]) and len(match[0]) <= 2  # noqa: PLR2004
-    return None if is_ordinal else spoken_amount(match["amount"], grammar, minus=bool(match["minus"]))
+    gender = grammar.gender_of(match["noun"]) if match["noun"] else None
+    return None if is_ordinal else spoken_amount(match["amount"], grammar, minus=bool(match["minus"]), gender=gender)
 
 
 def _hashtag(match: re.Match[str], grammar: Grammar) -> str:
