@@ -6,28 +6,13 @@ import os
 from pathlib import Path
 from typing import Final
 
-import msgspec
-from msgspec import Struct
-
+from evals.corpora.manifest import Row, is_manifest, rows
 from evals.decoding import decode
 from evals.turns.dialogue import Split
 from schemas.audio import Samples
 
-_MANIFEST: Final = "manifest.jsonl"
 _CALIBRATION_NOISES: Final = 2
 """The first of the noises; the others are of the test split."""
-
-
-class Recording(Struct, frozen=True, kw_only=True):
-    """A row of the manifest."""
-
-    file: str
-    kind: str
-    """``utterance``, ``dialogue``, ``two_channel``, ``noise``, ``rir`` …"""
-    language: str
-    duration_s: float
-    channels: int = 1
-    text: str | None = None
 
 
 class Recordings:
@@ -40,12 +25,11 @@ class Recordings:
     def __init__(self, folder: Path | None = None) -> None:
         named = os.environ.get("ANTIPHON_SPEECH_DIR")
         self._folder = folder or (Path(named) if named else None)
-        self.rows: tuple[Recording, ...] = ()
-        if self._folder is not None and (self._folder / _MANIFEST).is_file():
-            lines = (self._folder / _MANIFEST).read_bytes().splitlines()
-            self.rows = tuple(msgspec.json.decode(line, type=Recording) for line in lines if line.strip())
+        self.rows: tuple[Row, ...] = ()
+        if self._folder is not None and is_manifest(self._folder):
+            self.rows = tuple(rows(self._folder))
 
-    def samples(self, row: Recording, channel: int = 0) -> Samples:
+    def samples(self, row: Row, channel: int = 0) -> Samples:
         """``float32, (n,)``, 16 kHz: one channel of a recording."""
         if self._folder is None:
             raise ValueError("no folder of recordings")
@@ -59,9 +43,9 @@ class Recordings:
         """Impulse responses of rooms."""
         return tuple(self.samples(row) for row in _of_split(self._of_kind("rir"), split))
 
-    def _of_kind(self, kind: str) -> list[Recording]:
+    def _of_kind(self, kind: str) -> list[Row]:
         return [row for row in self.rows if row.kind == kind]
 
 
-def _of_split(rows: list[Recording], split: Split) -> list[Recording]:
+def _of_split(rows: list[Row], split: Split) -> list[Row]:
     return rows[:_CALIBRATION_NOISES] if split is Split.CALIBRATION else rows[_CALIBRATION_NOISES:]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas.errors import ErrorCode, SpeechError
 
@@ -43,7 +45,7 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reference: str = ""
     hypothesis: str = ""
     audio: str = ""
-    """A file, relative to the folder of the run unless absolute; empty if there is none to hear."""
+    """A file; relative to the folder of the run once it is written. Empty if there is none to hear."""
     channel: int | None = None
     """Of that file; ``None`` mixes all."""
     error: str = ""
@@ -51,9 +53,15 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def write_samples(samples: Iterable[Sample], folder: Path) -> None:
-    """Write the file anew, ordered by area and id."""
-    lines = [msgspec.json.encode(one) for one in sorted(samples, key=lambda one: (one.area, one.id))]
+    """Write the file anew, ordered by area and id. Paths in it lead from the folder: others need not know the rest."""
+    lines = [
+        msgspec.json.encode(_seen_from(folder, one)) for one in sorted(samples, key=lambda one: (one.area, one.id))
+    ]
     (folder / SAMPLES).write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def _seen_from(folder: Path, one: Sample) -> Sample:
+    return replace(one, audio=os.path.relpath(one.audio, folder)) if Path(one.audio).is_absolute() else one
 
 
 def read_samples(folder: Path) -> list[Sample]:

@@ -41,8 +41,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     @property
     def invented_words(self) -> int:
-        """Where nobody speaks: every word."""
-        return 0 if self.is_speech else len(normalised(self.heard.text, "en").split())
+        """Where nobody speaks: every word, or character of a language without spaces, as it was taken for."""
+        language = self.heard.language or self.detected or UNDETERMINED
+        return 0 if self.is_speech else len(normalised(self.heard.text, language).split())
 
     @property
     def knows_language(self) -> bool:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from evals.corpora.utterance import UNDETERMINED, Utterance
 from schemas.errors import ErrorCode, SpeechError
+from schemas.transcripts import language_code
 
 MANIFEST: Final = "manifest.jsonl"
 
@@ -30,6 +31,7 @@ class Row(Struct, frozen=True, kw_only=True):
     language: str = UNDETERMINED
     kind: str = "utterance"
     duration_s: float = 0.0
+    channels: int = 1
     speaker: str = ""
     snr_db: float | None = None
     entities: tuple[str, ...] = ()
@@ -46,16 +48,25 @@ def read_manifest(folder: Path) -> Iterator[Utterance]:
     """The recordings; one with a speaker a channel comes as several.
 
     Raises:
+        SpeechError: As :func:`rows` has it.
+    """
+    for row in rows(folder):
+        yield from _utterances(folder, row)
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """The lines.
+
+    Raises:
         SpeechError: ``invalid_request`` for a line that is not as it must be.
     """
     for number, line in enumerate((folder / MANIFEST).read_bytes().splitlines(), 1):
         if not line.strip():
             continue
         try:
-            row = msgspec.json.decode(line, type=Row)
+            yield msgspec.json.decode(line, type=Row)
         except msgspec.DecodeError as error:
             raise SpeechError(ErrorCode.INVALID_REQUEST, f"Line {number} of {MANIFEST} is wrong: {error}.") from error
-        yield from _utterances(folder, row)
 
 
 def _utterances(folder: Path, row: Row) -> Iterator[Utterance]:
@@ -63,7 +74,7 @@ def _utterances(folder: Path, row: Row) -> Iterator[Utterance]:
         id=str(Path(row.file).with_suffix("")),
         audio=folder / row.file,
         text=row.text,
-        language=row.language,
+        language=language_code(row.language),
         kind=row.kind,
         speaker=row.speaker,
         duration_s=row.duration_s,

@@ -15,11 +15,13 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from evals.recordings import decode
+from evals.decoding import decode
 from evals.turns.corpus import AFTER_S, TurnClip
 from evals.turns.rendering import Span
 from schemas.audio import SESSION_RATE_HZ
+from schemas.errors import ErrorCode, SpeechError
 
+_MANIFEST: Final = "manifest.jsonl"
 _MIN_HOLD_S: Final = 0.2
 _MAX_HOLD_S: Final = 5.0
 """Holds that count, by the defaults of its harness."""
@@ -41,16 +43,26 @@ def eot_bench_turns(folder: Path) -> list[TurnClip]:
     """The turns of a folder.
 
     Raises:
-        ValueError: A row has no silence: then nobody knows where the turn ends.
+        SpeechError: ``not_found`` without a manifest; ``invalid_request`` for a row of another form, or that has no
+            silence, of which nobody knows where the turn ends; ``invalid_audio``.
     """
-    rows = (folder / "manifest.jsonl").read_bytes().splitlines()
-    return [_clip(folder, msgspec.json.decode(row, type=_Row)) for row in rows if row.strip()]
+    try:
+        lines = (folder / _MANIFEST).read_bytes().splitlines()
+        rows = [msgspec.json.decode(line, type=_Row) for line in lines if line.strip()]
+    except OSError as error:
+        raise SpeechError(ErrorCode.NOT_FOUND, f"{folder} has no {_MANIFEST}.") from error
+    except msgspec.DecodeError as error:
+        raise SpeechError(ErrorCode.INVALID_REQUEST, f"{_MANIFEST} in {folder} is no eot-bench: {error}.") from error
+    return [_clip(folder, row) for row in rows]
 
 
 def _clip(folder: Path, row: _Row) -> TurnClip:
     if not row.silence_spans:
-        raise ValueError(f"the turn {row.id} has no silence_spans")
-    samples = decode(folder / row.audio)
+        raise SpeechError(ErrorCode.INVALID_REQUEST, f"The turn {row.id} has no silence_spans.")
+    try:
+        samples = decode(folder / row.audio)
+    except (OSError, ValueError) as error:
+        raise SpeechError(ErrorCode.INVALID_AUDIO, f"The turn {row.id} cannot be read: {error}.") from error
     *holds, end = row.silence_spans
     end_samples = round(end.start * SESSION_RATE_HZ)
     # Policies may wait longer than the recording goes on.

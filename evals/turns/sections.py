@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import httpx
+from msgspec.structs import replace
 
 from evals.intervals import Estimate
 from evals.report import Row, Section
@@ -41,12 +42,29 @@ def pauses_section(name: str, title: str, corpus: Sequence[ClipPauses], ours: Ou
     )
 
 
-def conversations_section(name: str, title: str, performances: Sequence[Performance], took_s: float) -> Section:
-    """Conversations that were held."""
+def conversations_section(
+    name: str,
+    title: str,
+    performances: Sequence[Performance],
+    took_s: float,
+    *,
+    about: str = "",
+    are_headlines: bool = True,
+) -> Section:
+    """Conversations that were held.
+
+    Args:
+        name: Of the section.
+        title: The same, for people.
+        performances: What came of them.
+        took_s: The section.
+        about: What was done, for who has not read how.
+        are_headlines: Whether some of the figures are those that a reader looks for.
+    """
     found = outcomes(list(performances))
     broken = [f"{one.name}: {one.unfinished}" for one in performances if one.unfinished]
     late_ms = max((one.late_ms for one in performances), default=0.0)
-    notes = [f"{len(performances)} conversations, {found.minutes:.0f} minutes."]
+    notes = [f"{len(performances)} conversations, {found.minutes:.0f} minutes. {about}".strip()]
     if late_ms:
         notes.append(f"The latest frame of the simulated users was sent {late_ms:.0f} ms late.")
     if broken:
@@ -61,7 +79,10 @@ def conversations_section(name: str, title: str, performances: Sequence[Performa
         name=name,
         title=title,
         notes=tuple(notes),
-        rows=(*conversation_rows(found, name), unfinished),
+        rows=(
+            *(replace(row, is_headline=row.is_headline and are_headlines) for row in conversation_rows(found, name)),
+            unfinished,
+        ),
         plots=_plots(found, title),
         cases=worst_cases(performances, found),
         case_note="The user is on the left, the agent on the right.",

@@ -14,6 +14,7 @@ from evals.report import Section
 from evals.turns.core_loop import Odds, simulate
 from evals.turns.corpus import plan, recorded_turns, turn_clips
 from evals.turns.dialogue import AgentLine, Split, load
+from evals.turns.eot_bench import eot_bench_turns
 from evals.turns.pauses import observe
 from evals.turns.performance import Performance
 from evals.turns.rendering import Renderer
@@ -31,6 +32,15 @@ from server.settings import Settings
 
 USER_MODEL: Final = "kokoro-82m-v1.0-int8"
 """Speaks for the simulated users."""
+_LIVE: Final = (
+    "Simulated users speak scripts of the split to the server, over its public interface, through noise, telephone "
+    "lines and echo; what it did is held against what they meant."
+)
+_PAUSES: Final = (
+    "Each is a moment at which the turn might be over. Policies decide on the same audio, each at all its settings; "
+    "those as they are set are below."
+)
+_DRAWN: Final = "The same scripts against the decisions alone, without audio: what models would say is drawn."
 _QUICK_TURNS: Final = 12
 _QUICK_CONVERSATIONS: Final = 2
 _SIMULATED: Final = 1_000
@@ -51,6 +61,8 @@ class TurnsWish(Wish, frozen=True, kw_only=True):
     """Of the sessions, over the server's defaults."""
     speech_dir: Path | None = None
     """Folder of recordings."""
+    eot_bench: Path | None = None
+    """Folder of turns in the form of eot-bench."""
 
 
 async def evaluate_turns(wish: TurnsWish, settings: Settings, track: Track) -> Findings:
@@ -67,7 +79,11 @@ async def evaluate_turns(wish: TurnsWish, settings: Settings, track: Track) -> F
     title = "Conversations, in real time"
     core, simulated = _simulated(wish, track)
     return Findings(
-        sections=(conversations_section("conversations", title, performances, took_s), *pauses.sections, core),
+        sections=(
+            conversations_section("conversations", title, performances, took_s, about=_LIVE),
+            *pauses.sections,
+            core,
+        ),
         samples=(
             *conversation_samples(performances, "conversations"),
             *pauses.samples,
@@ -93,21 +109,25 @@ async def _at_home(
                 turns, renderer, recordings, wish.split, seed=wish.seed, advance=lambda: advance(1)
             )
         recorded = [] if wish.quick else recorded_turns(recordings, _RECORDED_KINDS, languages)
-        with track("Listening to them", len(clips) + len(recorded)) as advance:
-            corpus = await observe(clips, ears, cache, advance)
-            real = await observe(recorded, ears, cache, advance)
+        annotated = eot_bench_turns(wish.eot_bench) if wish.eot_bench else []
+        with track("Listening to them", len(clips) + len(recorded) + len(annotated)) as advance:
+            corpus, real, told = [await observe(some, ears, cache, advance) for some in (clips, recorded, annotated)]
         chosen = plans(wish.split, repeats=wish.repeats, seed=wish.seed, languages=languages)
         chosen = chosen[:_QUICK_CONVERSATIONS] if wish.quick else chosen
         with track("Speaking the users' conversations", len(chosen)) as advance:
             scenarios = await prepare(chosen, renderer, recordings, lambda: advance(1))
         hashes = {model.name: model.fingerprint for model in host.models()}
     ours = our_policy()
-    sections = [pauses_section("pauses", "Pauses of the corpus", corpus, ours, ())]
+    sections = [pauses_section("pauses", "Pauses of simulated users", corpus, ours, (_PAUSES,))]
     samples = pause_samples(clips, corpus, ours, "pauses")
     if real:
         note = "Pauses within recordings of people, who read aloud for the most part; the end is where the file is."
         sections.append(pauses_section("recordings", "Pauses of real recordings", real, ours, (note,)))
         samples += pause_samples(recorded, real, ours, "recordings")
+    if told:
+        note = "Silences as they are annotated there; those of 200 ms to 5 s count as holds."
+        sections.append(pauses_section("eot_bench", "Pauses of eot-bench", told, ours, (note,)))
+        samples += pause_samples(annotated, told, ours, "eot_bench")
     named = {
         kind: with_hash(name, hashes.get(name, "")) for kind, name in (*ears.models.items(), ("users", USER_MODEL))
     }
@@ -126,7 +146,8 @@ def _simulated(wish: TurnsWish, track: Track) -> tuple[Section, list[Performance
             held.append(performance)
             advance(1)
     took_s = time.perf_counter() - began
-    return conversations_section("core", "The turn core with drawn models, in virtual time", held, took_s), held
+    title = "The turn core with drawn models, in virtual time"
+    return conversations_section("core", title, held, took_s, about=_DRAWN, are_headlines=False), held
 
 
 async def _held(wish: TurnsWish, settings: Settings, scenarios: list[Scenario], track: Track) -> list[Performance]:

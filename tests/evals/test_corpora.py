@@ -41,6 +41,11 @@ def ids(corpus: str, **filters: object) -> list[str]:
     return [one.id for one in open_corpus(corpus, Selection(**filters)).utterances]  # pyright: ignore[reportArgumentType]
 
 
+def test_a_language_is_that_of_its_tag(tmp_path: Path) -> None:
+    folder = manifest(tmp_path, {"file": "a.wav", "language": "en-US"}, {"file": "b.wav"})
+    assert [one.language for one in open_corpus(folder, Selection()).utterances] == ["en", "und"]
+
+
 def test_filters_must_all_agree(small: str) -> None:
     assert ids(small) == ["de/3", "de/4", "en/1", "en/2"]
     assert ids(small, languages=("de",), kinds=("noise",)) == ["de/4"]

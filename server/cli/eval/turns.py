@@ -37,6 +37,12 @@ from server.evaluation.turns import TURNS, TurnsWish
     envvar="ANTIPHON_SPEECH_DIR",
     help="Folder of recordings with manifest.jsonl. [env: ANTIPHON_SPEECH_DIR]",
 )
+@click.option(
+    "--eot-bench",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Folder of turns in the form of eot-bench: manifest.jsonl with silence_spans, and the files it names.",
+)
 @settings_options
 def turns(
     *,
@@ -51,6 +57,7 @@ def turns(
     turn_settings: tuple[str, ...],
     key: str | None,
     speech_dir: Path | None,
+    eot_bench: Path | None,
     quick: bool,
     **flags: object,
 ) -> None:
@@ -70,6 +77,7 @@ def turns(
         turn_settings=_settings_of(turn_settings),
         key=key,
         speech_dir=speech_dir,
+        eot_bench=eot_bench,
         server_options=server_options(config, flags),
     )
     run([(TURNS, wish)], settings_from(config, flags).settings, split)

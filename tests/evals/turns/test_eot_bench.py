@@ -7,6 +7,7 @@ import pytest
 
 from evals.turns.eot_bench import eot_bench_turns
 from evals.turns.rendering import Span
+from schemas.errors import SpeechError
 
 
 def write(folder: Path, **row: object) -> None:
@@ -31,5 +32,16 @@ def test_all_silences_but_the_last_are_holds(tmp_path: Path) -> None:
 
 def test_a_turn_without_a_silence_has_no_end_and_is_refused(tmp_path: Path) -> None:
     write(tmp_path, silence_spans=[])
-    with pytest.raises(ValueError, match="silence_spans"):
+    with pytest.raises(SpeechError, match="silence_spans"):
+        eot_bench_turns(tmp_path)
+
+
+def test_what_is_not_there_or_no_eot_bench_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SpeechError, match="has no manifest"):
+        eot_bench_turns(tmp_path)
+    write(tmp_path, silence_spans=[{"start": 1.75, "end": 2.0}], audio="b.wav")
+    with pytest.raises(SpeechError, match="cannot be read"):
+        eot_bench_turns(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text('{"file": "a.wav"}\n', "utf-8")
+    with pytest.raises(SpeechError, match="no eot-bench"):
         eot_bench_turns(tmp_path)
