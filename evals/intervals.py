@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
+from scipy import stats
 
 CONFIDENCE: Final = 0.95
 RESAMPLES: Final = 2_000
@@ -61,12 +63,26 @@ class Change(Struct, frozen=True, kw_only=True):
     """The smallest difference that samples like these would have shown, four times in five; ``None`` of one block."""
 
 
+def _mean(sample: Vector) -> float:
+    return float(np.mean(sample))
+
+
+def exactly(k: int, n: int) -> Estimate | None:
+    """A share, with the interval of Clopper and Pearson: nothing in so many is not never."""
+    if not n:
+        return None
+    found = cast("Any", stats).binomtest(k, n).proportion_ci(CONFIDENCE, "exact")
+    return Estimate(k / n, float(found.low), float(found.high), n)
+
+
 def estimate(
     values: Sequence[float] | Vector,
     blocks: Sequence[int] | NDArray[np.int64] | None = None,
-    statistic: Callable[[Vector], float] = lambda sample: float(np.mean(sample)),
+    statistic: Callable[[Vector], float] = _mean,
 ) -> Estimate | None:
     """A statistic with its percentile-bootstrap interval; ``None`` without observations.
+
+    Of a share that is all or nothing, drawing again says nothing: its interval is the exact one, of the blocks.
 
     Args:
         values: Observations: ``(n,)``, or rows that belong together.
@@ -79,6 +95,8 @@ def estimate(
     places = np.arange(len(sample))
     owner = places if blocks is None else np.asarray(blocks, np.int64)
     members: list[NDArray[np.int64]] = [places[owner == block] for block in dict.fromkeys(map(int, owner))]
+    if statistic is _mean and (sample.max() == 0 or sample.min() == sample.max() == 1):
+        return _one_sided(float(sample[0]), len(sample), len(members))
     rng = np.random.default_rng(SEED)
     found = np.empty(RESAMPLES)
     for number in range(RESAMPLES):
@@ -86,6 +104,11 @@ def estimate(
         found[number] = statistic(sample[np.concatenate([members[block] for block in drawn])])
     low, high = _tails(found)
     return Estimate(statistic(sample), low, high, len(sample), len(members))
+
+
+def _one_sided(share: float, n: int, blocks: int) -> Estimate | None:
+    found = exactly(round(share * blocks), blocks)
+    return found and replace(found, n=n, blocks=blocks)
 
 
 def quantile(

@@ -44,6 +44,8 @@ class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which change is for the good; of figures without, two runs are not compared."""
     judged: Literal["met", "missed", ""] = ""
     """Where more than a bound decides."""
+    is_headline: bool = False
+    """Whether it is one of the few that a reader of the whole report looks for."""
     hard_zero: bool = False
     """Whether anything but 0 fails the run, whatever it was before: leaks, crashes, what was lost in a resumption."""
 
@@ -162,6 +164,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     python: str
     others_load: float
     """Load average of the last minute before: 0 on a quiet machine. Latencies of a busy one are too long."""
+    took_s: float = 0.0
+    """The whole run."""
     seed: int
     split: str = ""
 
@@ -178,6 +182,15 @@ class Report(Struct, frozen=True, kw_only=True):
     def rows(self) -> tuple[Row, ...]:
         """Of all sections."""
         return tuple(row for section in self.sections for row in section.rows)
+
+    @property
+    def glance(self) -> tuple[tuple[Section, tuple[Row, ...]], ...]:
+        """What to look at first, section by section: headlines, and whatever is not as it should be."""
+        found = (
+            (section, tuple(row for row in section.rows if row.is_headline or row.verdict == "missed"))
+            for section in self.sections
+        )
+        return tuple((section, rows) for section, rows in found if rows)
 
 
 def save(report: Report, path: Path) -> None:

@@ -68,7 +68,15 @@ def _rows(
     owners = [blocks[one.utterance.block] for one in found]
     took_ms = [1000 * one.heard.took_s for one in found]
     return [
-        Row(id="asr.wer", title="Word error rate", unit="%", note=_UNITS, estimate=wer, better="lower"),
+        Row(
+            id="asr.wer",
+            is_headline=True,
+            title="Word error rate",
+            unit="%",
+            note=_UNITS,
+            estimate=wer,
+            better="lower",
+        ),
         Row(id="asr.sub", title="… substitutions", unit="%", estimate=_ratio(speech, _substitutions)),
         Row(id="asr.del", title="… deletions", unit="%", estimate=_ratio(speech, _deletions)),
         Row(id="asr.ins", title="… insertions", unit="%", estimate=_ratio(speech, _insertions)),
@@ -91,8 +99,9 @@ def _rows(
         ),
         Row(
             id="asr.invented",
+            is_headline=True,
             title="Words a minute where nobody speaks",
-            note="recordings of noise and silence",
+            note="recordings of noise and silence; characters if it takes them for a language without spaces",
             estimate=_ratio(silent, lambda one: (one.invented_words, one.duration_s / 60)),
             better="lower",
         ),
@@ -121,6 +130,7 @@ def _rows(
         ),
         Row(
             id="asr.latency_p50",
+            is_headline=True,
             title="A recording's transcript, median",
             unit="ms",
             estimate=quantile(took_ms, 0.5, owners),
@@ -275,8 +285,8 @@ def _plots(speech: Sequence[Outcome], words: Sequence[Belief]) -> list[Plot]:
         known = [rate for rate in rates if rate]
         plots.append(
             Plot(
-                title="Error rate by language, with 95 % intervals",
-                x_label="language (characters: " + (", ".join(filter(counts_characters, languages)) or "none") + ")",
+                title="Error rate by language, with 95 % intervals" + _of_characters(languages),
+                x_label="language",
                 y_label="% of words",
                 series=(
                     Series(
@@ -320,6 +330,11 @@ def _plots(speech: Sequence[Outcome], words: Sequence[Belief]) -> list[Plot]:
     if words:
         plots.append(reliability(words))
     return plots
+
+
+def _of_characters(languages: Sequence[str]) -> str:
+    unspaced = ", ".join(filter(counts_characters, languages))
+    return f"; of characters: {unspaced}" if unspaced else ""
 
 
 def _cases(found: Sequence[Outcome]) -> list[Case]:

@@ -147,7 +147,13 @@ def _rows(found: Sequence[Streaming], failed: int) -> list[Row]:
         *_latencies(
             "stream.first_partial", "First sound → first words", [one.first_partial_ms for one in streamed], blocks
         ),
-        *_latencies("stream.endpoint", "Last sound → turn.ended", [one.endpoint_ms for one in streamed], blocks),
+        *_latencies(
+            "stream.endpoint",
+            "Last sound → turn.ended",
+            [one.endpoint_ms for one in streamed],
+            blocks,
+            is_headline=True,
+        ),
         Row(
             id="stream.revised",
             title="Words shown and taken back",
@@ -184,13 +190,22 @@ def _sides(pairs: Sequence[tuple[int, int]]) -> tuple[list[float], list[float]]:
     return [float(part) for part, _ in pairs], [float(whole) for _, whole in pairs]
 
 
-def _latencies(row_id: str, title: str, values: Sequence[float | None], blocks: Sequence[str]) -> list[Row]:
+def _latencies(
+    row_id: str, title: str, values: Sequence[float | None], blocks: Sequence[str], *, is_headline: bool = False
+) -> list[Row]:
     numbers = {block: number for number, block in enumerate(dict.fromkeys(blocks))}
     known = [value for value in values if value is not None]
     owners = [numbers[block] for value, block in zip(values, blocks, strict=True) if value is not None]
     median, tail = (quantile(known, q, owners) for q in (0.5, 0.95))
     return [
-        Row(id=f"{row_id}_p50", title=f"{title}, median", unit="ms", estimate=median, better="lower"),
+        Row(
+            id=f"{row_id}_p50",
+            title=f"{title}, median",
+            unit="ms",
+            estimate=median,
+            better="lower",
+            is_headline=is_headline,
+        ),
         Row(id=f"{row_id}_p95", title="… 95th percentile", unit="ms", estimate=tail, better="lower"),
     ]
 

@@ -98,6 +98,7 @@ class Curves:
         rows = [
             Row(
                 id=_OVERALL,
+                is_headline=True,
                 title="Word errors, damaged in all ways",
                 unit="%",
                 estimate=self._overall(),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
-from scipy import stats
 
-from evals.intervals import Estimate, estimate, quantile, ratio
+from evals.intervals import Estimate, estimate, exactly, quantile, ratio
 from evals.report import Measured, Plot, Row, Series, Table, Target
 from evals.samples import Ratio, Sample
 from evals.system.load import Answer, Capacity
@@ -57,14 +56,6 @@ class Resumption(Struct, frozen=True, kw_only=True):
     """Sessions that came to nothing, and why."""
 
 
-def exactly(k: int, n: int) -> Estimate | None:
-    """A share, with the interval of Clopper and Pearson: nothing in so many is not never."""
-    if not n:
-        return None
-    found = cast("Any", stats).binomtest(k, n).proportion_ci(0.95, "exact")
-    return Estimate(k / n, float(found.low), float(found.high), n)
-
-
 def load_rows(levels: Sequence[Level], capacity: Capacity, slo_s: float) -> list[Row]:
     """Figures of load.
 
@@ -79,6 +70,7 @@ def load_rows(levels: Sequence[Level], capacity: Capacity, slo_s: float) -> list
     rows = [
         Row(
             id=f"{AREA}.capacity",
+            is_headline=True,
             title="Capacity: requests that callers get who wait for each answer",
             unit="/s",
             estimate=ratio(capacity.done, [capacity.window_s] * len(capacity.done), range(len(capacity.done))),
@@ -124,6 +116,7 @@ def load_rows(levels: Sequence[Level], capacity: Capacity, slo_s: float) -> list
     rows += [
         Row(
             id=f"{AREA}.goodput_kept",
+            is_headline=True,
             title=f"Goodput at {levels[-1].load:g}× over that at 1×",
             unit="%",
             estimate=_kept(levels, slo_s),
@@ -261,6 +254,7 @@ def isolation_rows(name: str, title: str, found: Isolation | None) -> list[Row]:
     return [
         Row(
             id=f"{AREA}.{name}",
+            is_headline=True,
             title=title,
             unit="%",
             estimate=exactly(len(found.leaked), found.pairs),

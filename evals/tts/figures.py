@@ -84,6 +84,7 @@ def _round_trip(readings: Sequence[Reading], listener: str) -> list[Row]:
     return [
         Row(
             id=f"{AREA}.wer",
+            is_headline=True,
             title="Round trip: words that do not come back",
             unit="%",
             estimate=ratio(*spoken, blocks),
@@ -103,6 +104,7 @@ def _pronunciation(readings: Sequence[Reading]) -> list[Row]:
     return [
         Row(
             id=f"{AREA}.misread",
+            is_headline=True,
             title="Sentences with numbers, dates, units or names that were read wrongly",
             unit="%",
             estimate=estimate([wrong for _, wrong in found]),
@@ -160,6 +162,7 @@ def _arrival(readings: Sequence[Reading]) -> list[Row]:
     return [
         Row(
             id=f"{AREA}.first_audio_p50",
+            is_headline=True,
             title="First audio, median",
             unit="ms",
             estimate=quantile(first_ms, 0.5),

@@ -39,6 +39,7 @@ def _turn_rows(found: Outcomes, prefix: str) -> list[Row]:
     return [
         Row(
             id=f"{prefix}.latency_p50",
+            is_headline=True,
             title="Speech end → turn.ended, median",
             unit="ms",
             estimate=quantile(latency, 0.5, blocks),
@@ -54,6 +55,7 @@ def _turn_rows(found: Outcomes, prefix: str) -> list[Row]:
         ),
         Row(
             id=f"{prefix}.cutoffs",
+            is_headline=True,
             title="False cutoffs",
             unit="%",
             note="holds of 200 ms and more in which the server ended the turn",
@@ -110,6 +112,7 @@ def _overlap_rows(found: Outcomes, prefix: str) -> list[Row]:
     rows = [
         Row(
             id=f"{prefix}.yield_rate",
+            is_headline=True,
             title="Yields to an interruption or a stop-word",
             unit="%",
             estimate=_right(taken),
@@ -121,10 +124,11 @@ def _overlap_rows(found: Outcomes, prefix: str) -> list[Row]:
     rows += [
         Row(
             id=f"{prefix}.right.{intent.value}",
-            title=f"Goes on: {intent.value}" if intent in LEAVES else f"Yields: {intent.value}",
+            title=f"{'Goes on' if intent in LEAVES else 'Yields'}: {intent.title}",
             unit="%",
             estimate=_right([one for one in found.overlaps if one.intent is intent]),
             target=targets.get(intent),
+            is_headline=intent in targets,
             better="higher",
         )
         for intent in (*LEAVES, *TAKES)
@@ -162,6 +166,7 @@ def _item_rows(found: Outcomes, prefix: str) -> list[Row]:
         ),
         Row(
             id=f"{prefix}.heard_error_p95",
+            is_headline=True,
             title="Error of heard_text, 95th percentile",
             unit="words",
             estimate=quantile([error for error, _ in errors], 0.95, [block for _, block in errors]),
@@ -202,7 +207,7 @@ def class_plot(found: Outcomes, title: str) -> Plot:
             ),
         ),
         style="bars",
-        labels=tuple(f"{intent.value}\n{'yields' if intent in TAKES else 'goes on'}" for intent in intents),
+        labels=tuple(f"{intent.title}\n{'yields' if intent in TAKES else 'goes on'}" for intent in intents),
     )
 
 
@@ -211,8 +216,8 @@ def worst_cases(performances: Sequence[Performance], found: Outcomes) -> tuple[C
     places: list[tuple[str, str, int, int]] = []
     for one in found.overlaps:
         if not one.is_right:
-            what = "went on over" if one.intent.takes_floor else "stopped for"
-            places.append((f"The agent {what} a {one.intent.value}", one.text, one.conversation, one.start_samples))
+            what = "went on" if one.intent.takes_floor else "stopped"
+            places.append((f"The agent {what}: {one.intent.title}", one.text, one.conversation, one.start_samples))
     slow = sorted(found.turns, key=lambda turn: turn.latency_ms or math.inf, reverse=True)
     for number, one in enumerate(performances):
         for at in one.received:

@@ -53,6 +53,14 @@ class Intent(StrEnum):
         """Whether the agent is to yield."""
         return self in {Intent.TURN, Intent.STOP, Intent.INTERRUPT}
 
+    @property
+    def title(self) -> str:
+        """As reports name it."""
+        return _TITLES.get(self, self.value)
+
+
+_TITLES: Final = {Intent.STOP: "stop-word", Intent.INTERRUPT: "interruption", Intent.SIDE: "other people"}
+
 
 class Hold(Struct, frozen=True):
     """A silence within a turn."""

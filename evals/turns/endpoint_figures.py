@@ -70,6 +70,7 @@ def endpoint_rows(corpus: Sequence[ClipPauses], ours: Ours, prefix: str) -> list
     rows.append(
         Row(
             id=f"{prefix}.fewer_cutoffs_at_600",
+            is_headline=True,
             title="Of smart-turn's false cutoffs at 600 ms, gone",
             unit="%",
             estimate=_fewer(corpus, ours, *(fewest_cutoffs(swept[name], 600) for name in (OURS, SMART_TURN))),

@@ -18,6 +18,7 @@ from evals.intervals import Estimate
 from evals.output import begin_anew
 from evals.report import Report, Row, Section
 from evals.samples import Sample
+from evals.targets.address import address
 from schemas.errors import ErrorCode, SpeechError
 from server.evaluation.abilities import Ability, abilities
 from server.settings import Settings
@@ -96,6 +97,7 @@ async def evaluate(
         raise SpeechError(ErrorCode.INVALID_REQUEST, cannot[areas[0][0].name], param="target")
     if wish.fresh:
         begin_anew(wish.out)
+    began_s = time.perf_counter()
     before = conditions(wish.target, wish.seed, corpus=wish.corpus, split=split)
     found: list[Findings] = []
     broken: list[Exception] = []
@@ -114,14 +116,20 @@ async def evaluate(
     if len(broken) == sum(not reason for reason in cannot.values()):
         raise broken[0]
     report = Report(
+        title=f"{_name(wish.target)}, evaluated",
         conditions=replace(
             before,
+            took_s=time.perf_counter() - began_s,
             models=_joined([one.models for one in found]),
             options={**before.options, **_joined([one.options for one in found])},
         ),
         sections=tuple(section for one in found for section in one.sections),
     )
     return report, [sample for one in found for sample in one.samples]
+
+
+def _name(target: str) -> str:
+    return "Antiphon" if address(target).kind in {"inproc", "antiphon"} else target
 
 
 def _cannot(target: str, lacking: frozenset[Ability]) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from evals.figures import figure, roughness
-from evals.intervals import estimate, quantile, quantile_change, ratio, ratio_change, ratio_change_apart
+from evals.intervals import estimate, exactly, quantile, quantile_change, ratio, ratio_change, ratio_change_apart
 
 
 def test_nothing_measured_is_no_estimate() -> None:
@@ -35,6 +35,23 @@ def test_rows_that_belong_together_stay_together() -> None:
     found = estimate(pairs, statistic=lambda rows: float(rows[:, 0].sum() / rows[:, 1].sum()))
     assert found is not None
     assert (found.low, found.high) == pytest.approx((0.5, 0.5))
+
+
+def test_nothing_in_so_many_is_not_never() -> None:
+    found = exactly(0, 30)
+    assert found is not None
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 30))
+    assert exactly(0, 0) is None
+
+
+def test_a_share_that_is_all_or_nothing_is_no_certainty() -> None:
+    every, none = estimate([1.0] * 8, [0, 0, 1, 1, 2, 2, 3, 3]), estimate([0.0] * 30)
+    assert every is not None
+    assert (every.value, every.high, every.n, every.blocks) == (1.0, 1.0, 8, 4)
+    assert every.low == pytest.approx(0.025 ** (1 / 4))  # four conversations, of two each
+    assert none is not None
+    assert (none.low, none.high) == pytest.approx((0.0, 1 - 0.025 ** (1 / 30)))
 
 
 def test_a_ratio_of_sums_weighs_long_samples_more() -> None:

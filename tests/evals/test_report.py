@@ -20,6 +20,8 @@ from evals.turns.dialogue import Intent
 from evals.turns.outcomes import Outcomes, OverlapOutcome, TurnOutcome
 from schemas.errors import SpeechError
 
+HEADLINES = ("latency_p50", "cutoffs", "yield_rate", "right.backchannel", "heard_error_p95")
+
 
 def overlap(intent: Intent, *, yielded: bool) -> OverlapOutcome:
     return OverlapOutcome(
@@ -112,6 +114,16 @@ def test_the_page_loads_nothing_and_plays_the_cases() -> None:
     assert not re.search(r'(src|href)="(?!data:|#)', text)
 
 
+def test_what_is_looked_for_and_what_is_wrong_comes_first() -> None:
+    whole = Report(conditions=report().conditions, sections=(*recognised().sections, *report().sections))
+    glance = {section.name: [row.id for row in rows] for section, rows in whole.glance}
+    assert glance["asr"] == ["asr.failed"]
+    assert glance["conversations"] == [f"conversations.{name}" for name in HEADLINES]
+    text = page(whole)
+    assert text.index("At a glance") < text.index("Word error rate") < text.index('<h2 id="conversations">')
+    assert "At a glance" not in page(recognised())
+
+
 def test_the_file_has_the_figures_and_not_the_audio(tmp_path: Path) -> None:
     save(report(), tmp_path / "report.json")
     written = json.loads((tmp_path / "report.json").read_text("utf-8"))
@@ -192,6 +204,15 @@ def test_a_run_is_read_as_it_was_written_and_is_over_then(tmp_path: Path) -> Non
     assert load(tmp_path) == recognised()
     assert [one.id for one in read_samples(tmp_path)] == ["a", "b"]
     assert begun(tmp_path) != mark
+
+
+def test_a_run_says_where_its_recordings_are_as_seen_from_it(tmp_path: Path) -> None:
+    audio = tmp_path / "speech" / "a.wav"
+    (tmp_path / "out").mkdir()
+    write(recognised(), [Sample(area="asr", id="a", block="a", audio=str(audio))], tmp_path / "out")
+    (one,) = read_samples(tmp_path / "out")
+    assert one.audio == "../speech/a.wav"
+    assert str(tmp_path) not in (tmp_path / "out" / "samples.jsonl").read_text("utf-8")
 
 
 def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -41,10 +42,11 @@ def run(areas: Sequence[tuple[Area[Any], Any]], settings: Settings, split: str =
 
 
 def tracker(console: Console) -> Track:
-    """Progress bars, where someone sees them."""
+    """Progress bars where someone sees them, and what each stage took where it is written to a file."""
 
     @contextmanager
     def track(title: str, steps: int) -> Generator[Callable[[int], None]]:
+        began = time.perf_counter()
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task(title, total=steps)
@@ -53,6 +55,8 @@ def tracker(console: Console) -> Track:
                 progress.advance(task, done)
 
             yield advance
+        if not console.is_terminal:
+            console.print(f"{title}: {steps}, {time.perf_counter() - began:.0f} s")
 
     return track
 

@@ -2,7 +2,7 @@ import pytest
 
 from evals.report import Row
 from evals.system import figures
-from evals.system.figures import Isolation, Level, Resumption, exactly
+from evals.system.figures import Isolation, Level, Resumption
 from evals.system.load import Answer, Capacity
 from evals.system.traffic import text_of
 from schemas.errors import ErrorCode
@@ -60,14 +60,6 @@ def test_without_a_load_of_1_nothing_is_compared_with_it() -> None:
     assert rows["system.goodput_kept"].estimate is None
     assert rows["system.retry_after"].estimate is None
     assert value(rows["system.load_0_5.goodput"]) == pytest.approx(5.0)
-
-
-def test_nothing_in_so_many_is_not_never() -> None:
-    found = exactly(0, 30)
-    assert found is not None
-    assert (found.value, found.low) == (0.0, 0.0)
-    assert found.high == pytest.approx(1 - 0.025 ** (1 / 30))
-    assert exactly(0, 0) is None
 
 
 def test_a_leak_fails_the_run_and_is_named() -> None:
