@@ -28,7 +28,8 @@ _GOES_ON: Final = "… "
 _BY: Final = ("language", "kind", "SNR")
 _NOTE: Final = (
     "After less before, over the samples of both runs, drawn together pair by pair and by speaker, 10,000 times. "
-    "A figure fails only if the lower end of how much worse it got is above 0, and it got worse by more than its floor."
+    "A figure fails only if the lower end of how much worse it got is above 0, and it got worse by more than its "
+    "floor. Changes of shares are in points."
 )
 
 
@@ -95,10 +96,12 @@ def _row(name: str, found: Change, gate: Gate, known: Row) -> Row:
     passes = gate.passes(name, found, higher_is_better=is_up)
     floor = gate.floor(name, found.base)
     notes = [roughness(found.change, "speakers or texts")]
-    if found.detectable is not None:
+    if found.detectable:
         notes.insert(0, f"A change of {bound(found.detectable, known.unit)} would be found four times in five.")
-    elif floor is not None:
+    elif found.detectable is None and floor is not None:
         notes.append(CANNOT_TELL)
+    if found.detectable == found.change.value == 0:
+        notes.insert(0, "The same in both.")
     return Row(
         id=name,
         title=known.title,
