@@ -124,7 +124,7 @@ def _overlap_rows(found: Outcomes, prefix: str) -> list[Row]:
     rows += [
         Row(
             id=f"{prefix}.right.{intent.value}",
-            title=f"{'Goes on' if intent in LEAVES else 'Yields'}: {intent.title}",
+            title=f"{'Goes on' if intent in LEAVES else 'Yields'}: {intent.named}",
             unit="%",
             estimate=_right([one for one in found.overlaps if one.intent is intent]),
             target=targets.get(intent),
@@ -207,7 +207,7 @@ def class_plot(found: Outcomes, title: str) -> Plot:
             ),
         ),
         style="bars",
-        labels=tuple(f"{intent.title}\n{'yields' if intent in TAKES else 'goes on'}" for intent in intents),
+        labels=tuple(f"{intent.named}\n{'yields' if intent in TAKES else 'goes on'}" for intent in intents),
     )
 
 
@@ -217,7 +217,7 @@ def worst_cases(performances: Sequence[Performance], found: Outcomes) -> tuple[C
     for one in found.overlaps:
         if not one.is_right:
             what = "went on" if one.intent.takes_floor else "stopped"
-            places.append((f"The agent {what}: {one.intent.title}", one.text, one.conversation, one.start_samples))
+            places.append((f"The agent {what}: {one.intent.named}", one.text, one.conversation, one.start_samples))
     slow = sorted(found.turns, key=lambda turn: turn.latency_ms or math.inf, reverse=True)
     for number, one in enumerate(performances):
         for at in one.received:

@@ -54,7 +54,7 @@ class Intent(StrEnum):
         return self in {Intent.TURN, Intent.STOP, Intent.INTERRUPT}
 
     @property
-    def title(self) -> str:
+    def named(self) -> str:
         """As reports name it."""
         return _TITLES.get(self, self.value)
 
