@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Final
 
 import structlog
@@ -41,6 +42,10 @@ class Warmup:
             except SpeechError as error:
                 self.failures[status.name] = error.message
                 _log.warning("warmup_failed", model=status.name, code=error.code.value)
+        # Libraries and models stay for good. The garbage collector went through them every few seconds, for a quarter
+        # of a second, and every session waited.
+        gc.collect()
+        gc.freeze()
         self.done = True
 
     def missing(self) -> tuple[ModelKind, ...]:
