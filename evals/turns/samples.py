@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from evals.samples import Ratio, Sample
 from evals.turns.conversation_figures import LEAVES, TAKES
 from evals.turns.corpus import TurnClip
-from evals.turns.endpoint_figures import Ours
-from evals.turns.endpointing import decide
+from evals.turns.endpoint_figures import Ours, fire_of, tuned
+from evals.turns.endpointing import decide, sweep
 from evals.turns.outcomes import Outcomes, OverlapOutcome, TurnOutcome, outcomes
 from evals.turns.pauses import ClipPauses
 from evals.turns.performance import Performance
 
 
 def pause_samples(clips: Sequence[TurnClip], corpus: Sequence[ClipPauses], ours: Ours, prefix: str) -> list[Sample]:
-    """One a clip: what the default policy does with its pauses.
+    """One a clip: what the default policy does with its pauses, and what the tuned ones do.
 
     Args:
         clips: Turns.
@@ -24,18 +24,32 @@ def pause_samples(clips: Sequence[TurnClip], corpus: Sequence[ClipPauses], ours:
         prefix: Of the rows' ids.
     """
     fire = next(iter(ours.profiles.values()))
+    fires = {
+        name: fire_of(setting, ours.scores)
+        for name, setting in tuned(sweep(corpus, ours.scores)).items()
+        if setting is not None
+    }
     found: list[Sample] = []
     for clip, pauses in zip(clips, corpus, strict=True):
         decisions = decide([pauses], fire)
-        cut = Ratio(float(decisions.cut.sum()), len(decisions.cut))
+        ratios = {"set.cutoffs": Ratio(float(decisions.cut.sum()), len(decisions.cut))}
+        values = {"set.latency": decisions.latency_ms}
+        for name, each in fires.items():
+            chosen = decide([pauses], each)
+            if name.startswith("cutoffs"):
+                ratios[name] = Ratio(float(chosen.cut.sum()), len(chosen.cut))
+            elif name.endswith("_pct"):  # of a mean
+                ratios[name] = Ratio(float(chosen.latency_ms.sum()), len(chosen.latency_ms))
+            else:
+                values[name.removesuffix("_p50")] = chosen.latency_ms
         found.append(
             Sample(
                 area=prefix,
                 id=clip.name,
                 block=clip.block,
                 group={"language": clip.language, "channel": clip.channel},
-                ratios={f"{prefix}.set.cutoffs": cut},
-                values={f"{prefix}.set.latency": float(ms) for ms in decisions.latency_ms},
+                ratios={f"{prefix}.{name}": ratio for name, ratio in ratios.items()},
+                values={f"{prefix}.{name}": float(ms) for name, times_ms in values.items() for ms in times_ms},
             )
         )
     return found

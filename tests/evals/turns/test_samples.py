@@ -158,3 +158,26 @@ def test_a_policy_is_judged_on_the_pauses_of_a_corpus(timeout_ms: float, caught:
     rows = gated(of_pauses(800), of_pauses(timeout_ms), tmp_path)
     assert missed(rows) == caught
     assert rows.keys() == {"pauses.set.cutoffs", "pauses.set.latency_p50", "pauses.set.latency_p95"}
+
+
+def test_two_runs_are_compared_in_what_their_policies_can_be_tuned_to(tmp_path: Path) -> None:
+    def scored(low: float) -> tuple[Section, list[Sample]]:
+        """Ends score 0.9, and of the holds every fourth as much: the others ``low``."""
+        clips, corpus = zip(*map(clip, range(CLIPS)), strict=True)
+
+        def scores(pause: Pause) -> list[tuple[int, float]]:
+            return [(200, 0.9 if pause.is_end or int(pause.clip[1:]) % 4 == 0 else low)]
+
+        ours = Ours(scores, {"balanced": silence_alone(800)})
+        return pauses_section("pauses", "Pauses", corpus, ours, ()), pause_samples(clips, corpus, ours, "pauses")
+
+    for name, low in (("before", 0.9), ("after", 0.1)):
+        section, samples = scored(low)
+        (tmp_path / name).mkdir()
+        write(Report(conditions=conditions("inproc", 0), sections=(section,)), samples, tmp_path / name)
+    before, after = (read_run(tmp_path / name) for name in ("before", "after"))
+    found = paired(before, after).changes()
+    figures = {row.id: row.estimate for row in after.report.rows if row.estimate is not None}
+    for name in ("cutoffs_at_300", "cutoffs_at_600", "latency_at_5_pct", "latency_at_10_pct_p50"):
+        assert found[f"pauses.{name}"].value == pytest.approx(figures[f"pauses.{name}"].value)
+    assert found["pauses.cutoffs_at_300"].base > found["pauses.cutoffs_at_300"].value
