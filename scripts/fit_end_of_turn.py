@@ -238,7 +238,7 @@ def report(version: str, weights: EndOfTurnWeights, corpora: dict[Split, list[Cl
         )
     lines += ["", "On the test split, whose voices and texts are none of the calibration split's:", ""]
     lines += ["| figure | fused | beside it |", "| --- | --- | --- |"]
-    for row in endpoint_rows(corpora[Split.TEST], our_policy(weights), "test"):
+    for row in endpoint_rows(corpora[Split.TEST], our_policy(weights=weights), "test"):
         beside = "; ".join(f"{name}: {figure(value, row.unit)}" for name, value in row.beside.items())
         lines.append(f"| {row.title} | {figure(row.estimate, row.unit)} | {beside} |")
     values = ", ".join(f"{name} {getattr(weights, name):.2f}" for name in ("bias", *NAMES))

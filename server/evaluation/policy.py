@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from evals.turns.endpoint_figures import Ours
-from evals.turns.endpointing import Fire
+from evals.turns.endpointing import Fire, silence_alone
 from evals.turns.pauses import Pause
 from schemas.sessions import TurnProfile, TurnSettings
 from session.deadline import PAUSE_MIN_MS, UNHEARD_MS, deadline_ms
@@ -26,6 +28,7 @@ from session.hypothesis import word_key
 from session.lexicons import text_cues
 
 _PROFILES: Final = (TurnProfile.BALANCED, TurnProfile.FAST, TurnProfile.PATIENT)
+"""Those that are compared, beside the one that is asked for."""
 
 
 def features_of(pause: Pause, *, least_score: bool) -> list[tuple[int, EndOfTurnFeatures]]:
@@ -46,18 +49,26 @@ def stability(pause: Pause) -> float:
     return (before & after).total() / before.total() if before else 1.0
 
 
-def our_policy(weights: EndOfTurnWeights = WEIGHTS) -> Ours:
-    """The policies of this version's sessions, with these weights."""
+def our_policy(settings: TurnSettings | None = None, weights: EndOfTurnWeights = WEIGHTS) -> Ours:
+    """The policies of this version's sessions.
+
+    Args:
+        settings: The policy under test; the others are the same with another profile.
+        weights: Of the probability.
+    """
+    ours = settings or TurnSettings()
 
     def scores(pause: Pause) -> Sequence[tuple[int, float]]:
         known = features_of(pause, least_score=weights.least_score)
         return [(silence_ms, probability(features, weights)) for silence_ms, features in known]
 
-    return Ours(scores, {profile.value: _fire(profile, weights) for profile in _PROFILES})
+    profiles = dict.fromkeys((ours.profile, *_PROFILES))
+    return Ours(scores, {each.value: _fire(replace(ours, profile=each), weights) for each in profiles})
 
 
-def _fire(profile: TurnProfile, weights: EndOfTurnWeights) -> Fire:
-    settings = TurnSettings(profile=profile)
+def _fire(settings: TurnSettings, weights: EndOfTurnWeights) -> Fire:
+    if settings.silence_duration_ms is not None:
+        return silence_alone(max(settings.silence_duration_ms, settings.offset_ms))
 
     def fire(pause: Pause) -> float:
         cues = text_cues(pause.text, pause.language)

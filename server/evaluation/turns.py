@@ -117,7 +117,7 @@ async def _at_home(
         with track("Speaking the users' conversations", len(chosen)) as advance:
             scenarios = await prepare(chosen, renderer, recordings, lambda: advance(1))
         hashes = {model.name: model.fingerprint for model in host.models()}
-    ours = our_policy()
+    ours = our_policy(msgspec.convert(wish.turn_settings, TurnSettings))
     sections = [pauses_section("pauses", "Pauses of simulated users", corpus, ours, (_PAUSES,))]
     samples = pause_samples(clips, corpus, ours, "pauses")
     if real:

@@ -2,6 +2,7 @@ from msgspec.structs import replace
 
 from evals.turns.pauses import Pause, Score
 from schemas.audio import SESSION_RATE_HZ
+from schemas.sessions import TurnProfile, TurnSettings
 from server.evaluation.policy import features_of, our_policy, stability
 
 SCORED_MS = (200, 300, 400, 500, 600, 800, 1_000, 1_500, 2_000, 2_700)
@@ -38,6 +39,17 @@ def test_a_patient_session_waits_longer_than_a_fast_one() -> None:
     profiles = our_policy().profiles
     one = pause("I would like a table.", 0.5)
     assert profiles["fast"](one) < profiles["balanced"](one) < profiles["patient"](one)
+
+
+def test_the_settings_asked_for_are_what_is_under_test() -> None:
+    one = pause("I would like a table.", 0.5)
+    default, patient = (
+        our_policy(TurnSettings(profile=profile)).profiles for profile in (TurnProfile.BALANCED, TurnProfile.PATIENT)
+    )
+    assert list(patient) == ["patient", "balanced", "fast"]
+    assert patient["patient"](one) == default["patient"](one)
+    silent = our_policy(TurnSettings(silence_duration_ms=730)).profiles
+    assert {fire(one) for fire in silent.values()} == {730}
 
 
 def test_words_that_changed_since_the_silence_began_are_not_stable() -> None:
