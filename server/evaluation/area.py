@@ -140,16 +140,17 @@ def _cannot(target: str, lacking: frozenset[Ability]) -> str:
 def _broke_off(area: Area[Any], error: Exception, took_s: float) -> Section:
     """A failure, for JUnit and for the status of the command."""
     causes = list(_causes(error))
-    if not all(isinstance(cause, SpeechError) for cause in causes):
-        _log.error("area_broke_off", area=area.name, exc_info=error)
+    why = "; ".join(dict.fromkeys(map(_told, causes)))
+    is_known = all(isinstance(cause, SpeechError) for cause in causes)
+    _log.error("area_broke_off", area=area.name, reason=why, exc_info=None if is_known else error)
     row = Row(
         id=f"{area.name}.broke_off",
         title="Broke off before its end",
         estimate=Estimate(1, 1, 1, 1),
         hard_zero=True,
-        note="; ".join(dict.fromkeys(map(_told, causes))),
+        note=why,
     )
-    return Section(name=area.name, title=area.title, took_s=took_s, rows=(row,), notes=(f"Broke off: {row.note}",))
+    return Section(name=area.name, title=area.title, took_s=took_s, rows=(row,), notes=(f"Broke off: {why}",))
 
 
 def _causes(error: Exception) -> Iterator[Exception]:

@@ -122,6 +122,8 @@ def test_what_is_looked_for_and_what_is_wrong_comes_first() -> None:
     text = page(whole)
     assert text.index("At a glance") < text.index("Word error rate") < text.index('<h2 id="conversations">')
     assert "At a glance" not in page(recognised())
+    assert "### At a glance" in markdown(whole)
+    assert "At a glance" not in markdown(recognised())
 
 
 def test_the_file_has_the_figures_and_not_the_audio(tmp_path: Path) -> None:
