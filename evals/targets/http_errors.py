@@ -21,7 +21,9 @@ async def told(name: str) -> AsyncGenerator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        raise SpeechError(ErrorCode.OVERLOADED, f"{name} does not answer: {error or type(error).__name__}") from error
+        raise SpeechError(
+            ErrorCode.OVERLOADED, f"{name} does not answer: {str(error) or type(error).__name__}"
+        ) from error
 
 
 @contextmanager

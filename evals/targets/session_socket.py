@@ -36,7 +36,7 @@ async def session_socket(http: httpx.AsyncClient, session_id: str) -> AsyncGener
         raise refusal(error.response.status_code, bytes(error.response.body or b""), _NAME) from error
     except (InvalidHandshake, OSError) as error:
         raise SpeechError(
-            ErrorCode.OVERLOADED, f"{_NAME} opened no WebSocket: {error or type(error).__name__}"
+            ErrorCode.OVERLOADED, f"{_NAME} opened no WebSocket: {str(error) or type(error).__name__}"
         ) from error
     async with socket:
         yield socket

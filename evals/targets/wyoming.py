@@ -62,7 +62,9 @@ class WyomingTranscriber:
                             return Heard(text=text, took_s=time.perf_counter() - began)
         except (OSError, TimeoutError) as error:
             name = ":".join(map(str, self._place))
-            raise SpeechError(ErrorCode.OVERLOADED, f"{name} does not answer: {error}") from error
+            raise SpeechError(
+                ErrorCode.OVERLOADED, f"{name} does not answer: {str(error) or type(error).__name__}"
+            ) from error
         raise SpeechError(ErrorCode.INTERNAL, "The server ended the connection without a transcript.")
 
     async def detect_language(self, audio: bytes) -> LanguageGuess | None:  # noqa: ARG002
