@@ -53,7 +53,9 @@ def shown(cell: str | float | Measured) -> str:
     """A cell of a table."""
     match cell:
         case Measured(estimate=estimate, unit=unit):
-            return figure(estimate, unit) if estimate else "–"
+            if estimate is None:
+                return "–"
+            return bound(estimate.value, unit) if estimate.is_unsure else figure(estimate, unit)
         case str():
             return _cell(cell)
         case float() if not cell.is_integer():
