@@ -31,6 +31,7 @@ SECTIONS: Final = {
     "sessions": "Listening sessions per core, their memory, lag of the event loop.",
     "peers": "Beside wyoming-faster-whisper, whisper-live, piper's HTTP server and fastkokoro.",
     "gpu": "Says what to run on a machine with a GPU.",
+    "floors": "What the models alone cost, stage by stage: below that nothing can go.",
 }
 Run = Callable[[Bench, Result], Awaitable[None]]
 _STYLES: Final = {"met": "green", "met, within noise": "green", "missed": "red", "missed, within noise": "yellow"}

@@ -34,6 +34,8 @@ class Turn(Struct, frozen=True):
     text: str
     late_s: float = 0.0
     """The most that a frame was sent late: what the load generator itself added."""
+    decided_s: float = 0.0
+    """Paced: from the end of speech until the server said that the turn is over."""
 
 
 async def open_session(port: int, settings: dict[str, Any]) -> str:
@@ -64,11 +66,11 @@ async def paced_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
         began = time.perf_counter()
         late_s = 0.0
         answer = ""
-        answered_at = 0.0
+        decided_at = answered_at = 0.0
 
         async def hear() -> None:
-            nonlocal answer, answered_at
-            answer = await _final_text(socket, end_s)
+            nonlocal answer, decided_at, answered_at
+            answer, decided_at = await _final_text(socket, end_s)
             answered_at = time.perf_counter()
             tasks.cancel_scope.cancel()
 
@@ -81,7 +83,7 @@ async def paced_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
                     late_s = max(late_s, time.perf_counter() - due)
                     await socket.send(pcm[number * FRAME_BYTES : (number + 1) * FRAME_BYTES])
         await _close(socket)
-    return Turn(answered_at - began - end_s, answer, late_s)
+    return Turn(answered_at - began - end_s, answer, late_s, decided_at - began - end_s)
 
 
 async def burst_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
@@ -93,7 +95,7 @@ async def burst_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
         async with _stream(port, clip, silence_ms) as socket:
             for start in range(0, len(pcm), _BURST_BYTES):
                 await socket.send(pcm[start : start + _BURST_BYTES])
-            text = await _final_text(socket, end_s)
+            text, _ = await _final_text(socket, end_s)
             took_s = time.perf_counter() - began
             await _close(socket)
     return Turn(took_s, text)
@@ -118,19 +120,22 @@ class _stream:  # noqa: N801  reads like the function it stands for
         await self._connecting.__aexit__(*error)
 
 
-async def _final_text(socket: ClientConnection, end_s: float) -> str:
-    """The texts of all turns up to the one that ends with the speech."""
+async def _final_text(socket: ClientConnection, end_s: float) -> tuple[str, float]:
+    """The texts of all turns up to the one that ends with the speech, and when that was decided."""
     texts: list[str] = []
+    decided_at = 0.0
     async for message in socket:
         if isinstance(message, bytes):
             continue
         event = cast("dict[str, Any]", msgspec.json.decode(message))
         if event["type"] == "error":
             raise RuntimeError(str(event["error"]))
+        if event["type"] == "speech.stopped":
+            decided_at = time.perf_counter()
         if event["type"] == "turn.ended":
             texts.append(str(event["text"]))
             if event["ended_ms"] >= end_s * 1000 - _TOLERANCE_MS:
-                return " ".join(texts)
+                return " ".join(texts), decided_at
     raise RuntimeError("the session ended before the turn did")
 
 

@@ -15,7 +15,7 @@ from benchmarks.bench import Bench
 from benchmarks.clips import SHORT_S, utterances
 from benchmarks.report import Plot, Row, Series
 from benchmarks.sections.result import Result
-from benchmarks.turn_client import paced_turn
+from benchmarks.turn_client import Turn, paced_turn
 
 STOP_MS = 200
 _TURNS = 24
@@ -27,16 +27,17 @@ async def run(bench: Bench, result: Result) -> None:
     async with antiphon(bench) as server:
         bench.say("a first turn, which is not counted")
         await paced_turn(server.port, clips[0], silence_ms=STOP_MS)
-        turns = list[tuple[float, str, float]]()
+        turns: list[Turn] = []
         for number, clip in enumerate(clips, 1):
             bench.say(f"turn {number} of {len(clips)}, in real time")
-            turn = await paced_turn(server.port, clip, silence_ms=STOP_MS)
-            turns.append((turn.took_s, turn.text, turn.late_s))
-    times_s = [took_s for took_s, _, _ in turns]
+            turns.append(await paced_turn(server.port, clip, silence_ms=STOP_MS))
+    times_s = [turn.took_s for turn in turns]
+    decided = intervals.median([turn.decided_s for turn in turns])
     details = {
         "stop": f"{STOP_MS} ms",
-        "WER": f"{wer_percent(clips, [text for _, text, _ in turns]):.1f} %",
-        "latest frame of the load generator": f"{1000 * max(late_s for _, _, late_s in turns):.1f} ms",
+        "the server says that the user has stopped, after": f"{1000 * decided.value:.0f} ms",
+        "WER": f"{wer_percent(clips, [turn.text for turn in turns]):.1f} %",
+        "latest frame of the load generator": f"{1000 * max(turn.late_s for turn in turns):.1f} ms",
         "end of speech": "Silero VAD over the whole file, threshold 0.5",
     }
     for name, q in (("p50", 0.5), ("p95", 0.95)):
