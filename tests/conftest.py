@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where processes share the suite, one has all that loads models or times a server; the rest goes by file."""
     for item in items:
         is_alone = any(item.get_closest_marker(name) for name in ("real", "flow"))
-        item.add_marker(pytest.mark.xdist_group("models and servers" if is_alone else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("models and servers" if is_alone else item.nodeid.split("::")[0]))
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 First the server is driven as fast as it goes with a mix of uploads and utterances; then the same mix arrives at random
 (Poisson) at a share of that rate, beside sessions in which people take turns, while memory, open files and threads are
-sampled. The verdict on memory is the slope after a fifth of the time has passed, with its interval. Kept prompts are
-bounded at 4 MB, which is full by then: at the usual 64 MB their growth would be all there is to see for half an hour.
+sampled. The verdict is the slope after a fifth of the time has passed, with its interval, over medians of a minute
+each: samples of one minute see the same requests. Kept prompts are bounded at 4 MB, which is full by then: at the usual
+64 MB their growth would be all there is to see for half an hour. What a burst leaves in the C library's hands is no
+leak, so memory is also compared at rest, before and after.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
-from itertools import count
+from itertools import count, groupby
+from statistics import median
 from typing import Final
 
 import anyio
@@ -35,6 +38,10 @@ _SETTLING: Final = 0.2
 """Share of the time in which memory may still grow: caches fill, arenas find their size."""
 _UPLOADS_PER_UTTERANCE: Final = 1
 _TALKERS: Final = 2
+_PARTS: Final = 30
+"""Into which the time is cut: minutes, if it is half an hour."""
+_REST_S: Final = 25.0
+"""After so long at rest the server has given back what it does not need."""
 _SETTINGS: Final = {"ANTIPHON_ENGINE_PROMPT_CACHE_MB": "4"}
 
 
@@ -112,8 +119,26 @@ async def run(bench: Bench, result: Result, *, minutes: float, load: float) -> N
         per_s = await _capacity(bench, server.port, voice)
         bench.say(f"{minutes:g} minutes at {load:.0%} of {per_s:.1f} requests a second")
         traffic = Traffic(server.port, voice)
+        before_mb = await _memory_at_rest(server)
         samples = await _soaked(server, traffic, per_s * load, minutes * 60)
+        after_mb = await _memory_at_rest(server)
     _report(result, samples, traffic, server, per_s * load)
+    grown_mb = after_mb - before_mb
+    result.rows.append(
+        Row(
+            id="soak.rest",
+            title="Memory at rest, after against before",
+            unit="MB",
+            estimate=Estimate(grown_mb, grown_mb, grown_mb, 1),
+            details={"memory": f"{before_mb:.0f} MB → {after_mb:.0f} MB (PSS)"},
+            commands=(server.command,),
+        )
+    )
+
+
+async def _memory_at_rest(server: Running) -> float:
+    await anyio.sleep(_REST_S)
+    return machine.memory_bytes(server.pid) / 1e6
 
 
 async def _capacity(bench: Bench, port: int, voice: str) -> float:
@@ -180,7 +205,9 @@ async def _soaked(server: Running, traffic: Traffic, per_s: float, for_s: float)
 
 def _report(result: Result, samples: list[Sample], traffic: Traffic, server: Running, per_s: float) -> None:
     settled = [one for one in samples if one.at_s >= _SETTLING * samples[-1].at_s]
-    hours = [one.at_s / 3600 for one in settled]
+    part_s = samples[-1].at_s / _PARTS
+    parts = [list(part) for _, part in groupby(settled, key=lambda one: one.at_s // part_s)]
+    hours = [median(one.at_s for one in part) / 3600 for part in parts]
     commands = (server.command,)
     details = {
         "requests": f"{traffic.done} at {per_s:.1f} a second, {_TALKERS} people talking",
@@ -188,12 +215,13 @@ def _report(result: Result, samples: list[Sample], traffic: Traffic, server: Run
         f"at most {max(one.memory_mb for one in samples):.0f} MB",
         "length": f"{samples[-1].at_s / 60:.1f} min",
     }
-    for row_id, title, unit, values in (
-        ("soak.memory", "Growth of memory", "MB/h", [one.memory_mb for one in settled]),
-        ("soak.files", "Growth of open files", "files/h", [float(one.files) for one in settled]),
-        ("soak.threads", "Growth of threads", "threads/h", [float(one.threads) for one in settled]),
-    ):
-        found = intervals.slope(hours, values)
+    figures: tuple[tuple[str, str, str, Callable[[Sample], float]], ...] = (
+        ("soak.memory", "Growth of memory", "MB/h", lambda one: one.memory_mb),
+        ("soak.files", "Growth of open files", "files/h", lambda one: one.files),
+        ("soak.threads", "Growth of threads", "threads/h", lambda one: one.threads),
+    )
+    for row_id, title, unit, figure in figures:
+        found = intervals.slope(hours, [median(map(figure, part)) for part in parts])
         verdict = "flat: the interval reaches zero" if found.low <= 0 else "grows"
         extra = details if row_id == "soak.memory" else {}
         result.rows.append(
