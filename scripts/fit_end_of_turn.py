@@ -1,8 +1,9 @@
-"""Fits the fused end-of-turn probability (session/end_of_turn.py) to the calibration split of the dialogue simulator.
+"""Fits the end of a turn to the calibration split of the dialogue simulator.
 
-That is its weights, and then the silences that end a turn by it.
-Writes session/end_of_turn_weights.json, and docs/end-of-turn-fit.md with how well the fit does on the test split, whose
-voices and texts it has not seen.
+That is the last layer of the turn detector (turn_head.py), then the weights of the fused probability
+(session/end_of_turn.py), then the silences that end a turn by it. Writes engines/smart_turn_head.json,
+session/end_of_turn_weights.json, and docs/end-of-turn-fit.md with how well the fit does on the test split, whose voices
+and texts it has not seen.
 
     python scripts/fit_end_of_turn.py --recordings ../shared/speech
 
@@ -15,6 +16,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,9 +25,12 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
-from rich.progress import Progress
+from rich.progress import track
 from scipy import optimize
+from turn_head import cuts, fitted, states_of
 
+from engines.host import EngineHost
+from engines.smart_turn import SmartTurn, TurnHead
 from evals.cache import Cache, cache_dir
 from evals.figures import figure
 from evals.recordings import Recordings
@@ -33,17 +38,21 @@ from evals.turns.corpus import plan, turn_clips
 from evals.turns.dialogue import Split
 from evals.turns.endpoint_figures import endpoint_rows
 from evals.turns.pauses import ClipPauses, observe
-from evals.turns.rendering import Renderer
-from server.evaluation.instruments import HostEars, HostVoices
+from evals.turns.rendering import Renderer, share_of_holds_longer
+from schemas.audio import Samples
+from schemas.models import ModelKind
+from server.evaluation.instruments import SMART_TURN, HostEars, HostVoices, detector_name
 from server.evaluation.policy import features_of, our_policy
 from server.evaluation.turns import USER_MODEL
 from server.settings import Settings
-from server.speech_engines import engine_host
+from server.speech_engines import engine_host, model_store
 from session.deadline import COMPLETE_MS, PAUSE_MIN_MS, SPELLING_CEILING_MS, SPELLING_FLOOR_MS, Deadlines
+from session.end_of_turn import WEIGHTS as SHIPPED
 from session.end_of_turn import EndOfTurnFeatures, EndOfTurnWeights, pause_probability, probability
 from session.lexicons import text_cues
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+HEAD: Final = ROOT / "engines" / "smart_turn_head.json"
 WEIGHTS: Final = ROOT / "session" / "end_of_turn_weights.json"
 REPORT: Final = ROOT / "docs" / "end-of-turn-fit.md"
 NAMES: Final = EndOfTurnFeatures.__struct_fields__
@@ -62,17 +71,22 @@ SIGNS: Final = {
 }
 """What each feature speaks for; a weight against it would have been learnt from chance."""
 
-QUICK_MS: Final = 475
-QUICK_SHARE: Final = 0.57
-"""More than half of the calibration turns are to end within that: half of other turns then do, too, and some of the
-500 ms that are the aim are spent on the way."""
-SLOW_MS: Final = 1_500
+QUICK_MS: Final = 490
+QUICK_SHARE: Final = 0.6
+"""More than half of the calibration turns are to end within that: half of other turns then do, too."""
+SLOW_MS: Final = 2_600
 """95 of 100 are: who has to wait longer says something again."""
+CUTOFF_MS: Final = 10_000
+"""What a pause that is cut off costs, in waiting: it is worth as much to cut off one of a hundred less as to end every
+turn 100 ms sooner."""
 PAUSE_S: Final = 0.3
 """Silence after which a pause is told from an end."""
+SCORE_MEMORY: Final = 0.5
+"""Of the turn detector's answers about a pause: together they are righter than any."""
 LEVELS: Final = tuple(round(0.02 * step, 2) for step in range(5, 46))
 SILENCES_MS: Final = (300, 350, 400, 450, 500, 600, 700, 800, 1_000, 1_200, 1_400, 1_700, 2_000, 2_500)
-TRIES: Final = 20_000
+BINS: Final = 4
+TRIES: Final = 40_000
 """Deadlines that are tried, drawn from these."""
 
 Matrix = NDArray[np.float64]
@@ -83,22 +97,32 @@ class Points:
     """Pauses at every score of the turn detector."""
 
     features: Matrix
-    """``(n, 5)``."""
+    """``(n, 7)``."""
     is_end: Matrix
     """``(n,)``: 1 or 0."""
+    smart_turn: Matrix
+    """``(n,)``: what Smart Turn says as it comes."""
 
 
-def points_of(corpus: Sequence[ClipPauses]) -> Points:
-    """What the fit learns from: all pauses at all silences up to the limit."""
+def points_of(corpus: Sequence[ClipPauses], weights: EndOfTurnWeights) -> Points:
+    """What the fit learns from: all pauses at all silences up to the limit.
+
+    Args:
+        corpus: Pauses.
+        weights: Of which only counts how they merge the turn detector's answers.
+    """
     rows: list[list[float]] = []
     is_end: list[float] = []
+    alone: list[float] = []
     for clip in corpus:
         for pause in (*clip.holds, *clip.ends[:1]):
-            for silence_ms, features in features_of(pause, least_score=True):
+            known = features_of(pause, weights)
+            for (silence_ms, features), score in zip(known, pause.scores, strict=True):
                 if silence_ms <= MAX_SILENCE_MS:
                     rows.append([getattr(features, name) for name in NAMES])
                     is_end.append(float(pause.is_end))
-    return Points(np.array(rows), np.array(is_end))
+                    alone.append(score.probability)
+    return Points(np.array(rows), np.array(is_end), np.array(alone))
 
 
 def fit(points: Points) -> Matrix:
@@ -136,11 +160,11 @@ class Scored:
 
 def scored(corpus: Sequence[ClipPauses], weights: EndOfTurnWeights) -> Scored:
     """All pauses that have a score: a shorter one is no policy's concern."""
-    pauses = [pause for clip in corpus for pause in (*clip.holds, *clip.ends[:1]) if pause.scores]
-    most = max(len(pause.scores) for pause in pauses)
+    pauses = [pause for clip in corpus for pause in (*clip.holds, *clip.ends[:1]) if pause.ours]
+    most = max(len(pause.ours) for pause in pauses)
     silence_ms, likely = np.full((len(pauses), most), np.inf), np.zeros((len(pauses), most))
     for row, pause in enumerate(pauses):
-        for column, (at_ms, features) in enumerate(features_of(pause, least_score=weights.least_score)):
+        for column, (at_ms, features) in enumerate(features_of(pause, weights)):
             silence_ms[row, column], likely[row, column] = at_ms, pause_probability(features, weights)
     cues = [text_cues(pause.text, pause.language) for pause in pauses]
     return Scored(
@@ -166,24 +190,29 @@ def waits_ms(pauses: Scored, deadlines: Deadlines) -> Matrix:
     return wait_ms[np.arange(len(wait_ms)), (wait_ms < following_ms).argmax(axis=1)]
 
 
-def choose_deadlines(pauses: Scored, holds: int) -> Deadlines:
-    """Those with the fewest cutoffs of all that are quick enough; of as many cutoffs, the quicker."""
+def choose_deadlines(pauses: Scored) -> Deadlines:
+    """Those that cost least in cutoffs and waiting, of all that are quick enough.
+
+    How long a hold lasts has nothing to do with what was said before it. So a hold counts as cut off by the share of
+    all holds that last longer than it is waited for: the few that happened to be long would decide otherwise.
+    """
     rng = np.random.default_rng(1)
-    best: tuple[float, float, Deadlines] | None = None
+    best: tuple[float, Deadlines] | None = None
     for _ in range(TRIES):
-        levels = np.sort(rng.choice(LEVELS, 2, replace=False))[::-1]
-        silences = np.sort(rng.choice(SILENCES_MS, 3, replace=False))
+        levels = np.sort(rng.choice(LEVELS, BINS - 1, replace=False))[::-1]
+        silences = np.sort(rng.choice(SILENCES_MS, BINS, replace=False))
         tried = tuple((float(level), int(ms)) for level, ms in zip((*levels, 0.0), silences, strict=True))
         wait_ms = waits_ms(pauses, tried)
         latency_ms = np.maximum(0.0, pauses.lag_ms + wait_ms)[pauses.is_end]
         if np.quantile(latency_ms, QUICK_SHARE) > QUICK_MS or np.quantile(latency_ms, 0.95) > SLOW_MS:
             continue
-        cut = float(np.sum((wait_ms < pauses.duration_ms) & ~pauses.is_end)) / holds
-        if best is None or (cut, float(latency_ms.mean())) < best[:2]:
-            best = (cut, float(latency_ms.mean()), tried)
+        cut = share_of_holds_longer(wait_ms[~pauses.is_end] / 1000).mean()
+        cost_ms = float(CUTOFF_MS * cut + latency_ms.mean())
+        if best is None or cost_ms < best[0]:
+            best = (cost_ms, tried)
     if best is None:
         raise RuntimeError(f"no deadlines end {QUICK_SHARE:.0%} of the turns within {QUICK_MS} ms")
-    return best[2]
+    return best[1]
 
 
 def log_loss(points: Points, weights: EndOfTurnWeights) -> float:
@@ -204,17 +233,41 @@ def _probabilities(points: Points, weights: EndOfTurnWeights) -> Matrix:
     return np.array([probability(EndOfTurnFeatures(*row), weights) for row in points.features])
 
 
-async def observed(split: Split, recordings: Recordings, limit: int | None) -> list[ClipPauses]:
-    """The pauses of a split."""
-    cache = Cache(cache_dir())
+class HeadEars(HostEars):
+    """Listens with another head than the one that comes with this version."""
+
+    def __init__(self, host: EngineHost, folder: Path, head: TurnHead, cache: Cache) -> None:
+        super().__init__(host, folder)
+        self.detector = detector_name(self.models[ModelKind.TURN_DETECTOR.value], head)
+        self._states = partial(states_of, engine=SmartTurn(folder), cache=cache)
+        self._head = head
+
+    async def end_of_turn(self, clips: Sequence[Samples]) -> list[float]:
+        """With that head."""
+        return [float(self._head.probability(self._states(clip)[None])[0]) for clip in clips]
+
+
+async def made(
+    recordings: Recordings, limit: int | None, version: str
+) -> tuple[TurnHead, dict[Split, list[ClipPauses]]]:
+    """The turn detector's head, and the pauses of both splits as they are heard by heads that do not know them."""
+    cache, folder = Cache(cache_dir()), model_store(Settings()).path(SMART_TURN)
     async with engine_host(Settings()) as host:
-        with Progress() as progress:
-            turns = plan(split)[:limit]
-            speaking = progress.add_task(f"Speaking: {split.value}", total=len(turns))
-            renderer = Renderer(HostVoices(host, USER_MODEL), cache)
-            clips = await turn_clips(turns, renderer, recordings, split, advance=lambda: progress.advance(speaking, 1))
-            listening = progress.add_task(f"Listening: {split.value}", total=len(clips))
-            return await observe(clips, HostEars(host), cache, lambda done: progress.advance(listening, done))
+        renderer = Renderer(HostVoices(host, USER_MODEL), cache)
+        noises = recordings.noises(Split.CALIBRATION)
+        lines = [(turn, await renderer.speak(turn.line.text, turn.voice)) for turn in plan(Split.CALIBRATION)]
+        known = [cut for turn, speech in lines for cut in cuts(turn, speech, noises)]
+        heads = fitted(known, SmartTurn(folder), cache, version)
+        ears = {head.version: HeadEars(host, folder, head, cache) for head in (heads.whole, *heads.unseen.values())}
+        corpora: dict[Split, list[ClipPauses]] = {}
+        for split in Split:
+            clips = await turn_clips(plan(split)[:limit], renderer, recordings, split)
+            corpora[split] = [
+                pauses
+                for clip in track(clips, f"Listening: {split.value}")
+                for pauses in await observe([clip], ears[heads.of(clip.block).version], cache)
+            ]
+        return heads.whole, corpora
 
 
 def report(version: str, weights: EndOfTurnWeights, corpora: dict[Split, list[ClipPauses]]) -> str:
@@ -224,17 +277,18 @@ def report(version: str, weights: EndOfTurnWeights, corpora: dict[Split, list[Cl
         "",
         f"Version {version}. Made by `scripts/fit_end_of_turn.py`, which see for the method; do not edit by hand.",
         "",
-        "| split | turns | holds | ends | log-loss | AUC, fused | AUC, smart-turn |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| split | turns | holds | ends | log-loss | AUC, fused | AUC, turn detector | AUC, smart-turn |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for split, corpus in corpora.items():
-        points = points_of(corpus)
+        points = points_of(corpus, weights)
         audio = points.features[:, NAMES.index("audio_logit")]
         lines.append(
             f"| {split.value} | {len(corpus)} | {sum(len(clip.holds) for clip in corpus)} "
             f"| {sum(bool(clip.ends) for clip in corpus)} | {log_loss(points, weights):.3f} "
             f"| {area_under_curve(points.is_end, _probabilities(points, weights)):.3f} "
-            f"| {area_under_curve(points.is_end, audio):.3f} |"
+            f"| {area_under_curve(points.is_end, audio):.3f} "
+            f"| {area_under_curve(points.is_end, points.smart_turn):.3f} |"
         )
     lines += ["", "On the test split, whose voices and texts are none of the calibration split's:", ""]
     lines += ["| figure | fused | beside it |", "| --- | --- | --- |"]
@@ -250,22 +304,29 @@ def main() -> None:
     """Fit, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=Path, help="Folder of recordings, for their noise.")
-    parser.add_argument("--version", default="1", help="Of the weights.")
+    parser.add_argument("--version", default="2", help="Of head and weights.")
     parser.add_argument("--limit", type=int, help="So many turns of each split only, to try things out.")
     parser.add_argument("--dry-run", action="store_true", help="Print, and write nothing.")
     arguments = parser.parse_args()
     recordings = Recordings(arguments.recordings)
-    corpora = {split: anyio.run(observed, split, recordings, arguments.limit) for split in Split}
-    found = fit(points_of(corpora[Split.CALIBRATION]))
+    start = replace(
+        SHIPPED,
+        version=arguments.version,
+        report=REPORT.relative_to(ROOT).as_posix(),
+        least_score=False,
+        score_memory=SCORE_MEMORY,
+        pause_s=PAUSE_S,
+    )
+    head, corpora = anyio.run(made, recordings, arguments.limit, arguments.version)
+    found = fit(points_of(corpora[Split.CALIBRATION], start))
     values = {name: round(float(value), 4) for name, value in zip((*NAMES, "bias"), found, strict=True)}
-    made = {"version": arguments.version, "report": REPORT.relative_to(ROOT).as_posix()}
-    weights = msgspec.convert({**made, **values, "least_score": True, "pause_s": PAUSE_S}, EndOfTurnWeights)
+    weights = replace(start, **values)
     calibration = corpora[Split.CALIBRATION]
-    holds = sum(len(clip.holds) for clip in calibration)
-    weights = replace(weights, deadlines=choose_deadlines(scored(calibration, weights), holds))
+    weights = replace(weights, deadlines=choose_deadlines(scored(calibration, weights)))
     text = report(arguments.version, weights, corpora)
     print(text)
     if not arguments.dry_run:
+        HEAD.write_text(json.dumps(msgspec.to_builtins(head)) + "\n", "utf-8")
         WEIGHTS.write_text(json.dumps(msgspec.to_builtins(weights), indent=2) + "\n", "utf-8")
         REPORT.write_text(text, "utf-8")
 

@@ -60,6 +60,8 @@ class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     length: float
     least_score: bool = False
     """Whether the least of the turn detector's answers about a pause counts, not the newest."""
+    score_memory: float = 0.0
+    """Weight of its answers before against the newest."""
     deadlines: Deadlines = BY_HAND
     pause_s: float | None = None
     """Deadlines go by the probability after so much silence, since silence is what they count themselves: else what is
@@ -108,6 +110,21 @@ def probability(features: EndOfTurnFeatures, weights: EndOfTurnWeights) -> float
         + weights.length * features.length
     )
     return 1 / (1 + math.exp(-score))
+
+
+def merged_score(before: float | None, newest: float | None, weights: EndOfTurnWeights) -> float | None:
+    """What the turn detector's answers about a pause come to.
+
+    Args:
+        before: What they came to before the newest; ``None`` without one.
+        newest: ``None`` if it has failed.
+        weights: Which say how.
+    """
+    if before is None or newest is None:
+        return newest
+    if weights.least_score:
+        return min(before, newest)
+    return weights.score_memory * before + (1 - weights.score_memory) * newest
 
 
 def pause_probability(features: EndOfTurnFeatures, weights: EndOfTurnWeights) -> float:

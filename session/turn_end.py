@@ -15,7 +15,7 @@ from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnSettings
 from session.agent_side import stop_item
 from session.deadline import UNHEARD_MS, deadline_ms
-from session.end_of_turn import end_of_turn_features, pause_probability, probability
+from session.end_of_turn import end_of_turn_features, merged_score, pause_probability, probability
 from session.turn_actions import (
     AmendTurn,
     CancelSpeculation,
@@ -88,9 +88,7 @@ def scored(state: TurnState, event: EndOfTurnScore, settings: TurnSettings) -> S
     """The turn detector has answered."""
     if state.user is not UserState.PAUSED or event.generation != state.generation:
         return state, ()
-    score = event.probability
-    if state.weights.least_score and state.score is not None and score is not None:
-        score = min(state.score, score)
+    score = merged_score(state.score, event.probability, state.weights)
     return weigh(replace(state, score=score, is_scored=True), settings)
 
 

@@ -85,9 +85,9 @@ class Odds(Struct, frozen=True, kw_only=True):
     network_ms: tuple[float, float] = (5.0, 60.0)
     """One way."""
     first_audio_ms: tuple[float, float] = (80.0, 300.0)
-    end_score: tuple[float, float] = (2.0, 0.7)
-    """Beta distribution of the turn detector's score at an end, and in a hold: as smart-turn's of the corpus."""
-    hold_score: tuple[float, float] = (0.7, 1.1)
+    end_score: tuple[float, float] = (6.4, 7.0)
+    """Beta distribution of the turn detector's score at an end, and in a hold: as those of the calibration split."""
+    hold_score: tuple[float, float] = (1.4, 4.1)
     voiced: float = 0.97
     """Share of voiced frames that the VAD takes for voice."""
     echo_voiced: float = 0.0

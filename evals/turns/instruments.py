@@ -42,13 +42,19 @@ class Ears(Protocol):
 
     version: str
     """Of the models, for the cache."""
+    detector: str
+    """Of the session's turn detector, which changes more often than they do."""
 
     async def voice_activity(self, tracks: Sequence[Samples]) -> list[NDArray[np.float32]]:
         """For each track the speech probability of every whole frame of 512 samples."""
         ...
 
     async def end_of_turn(self, clips: Sequence[Samples]) -> list[float]:
-        """For each clip, which ends in silence, the probability that the turn is over."""
+        """For each clip, which ends in silence, the probability that the turn is over, as a session has it."""
+        ...
+
+    async def smart_turn(self, clips: Sequence[Samples]) -> list[float]:
+        """The same by Smart Turn as it comes, which others use."""
         ...
 
     async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[str]:

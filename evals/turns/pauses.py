@@ -60,6 +60,9 @@ class Pause(Struct, frozen=True, kw_only=True):
     speech_end_samples: int
     """True end of the speech before it."""
     scores: tuple[Score, ...] = ()
+    """By Smart Turn as it comes."""
+    ours: tuple[Score, ...] = ()
+    """By the turn detector of a session, at the same silences."""
     text: str = ""
     """Of the turn up to this pause."""
     earlier_text: str = ""
@@ -108,11 +111,45 @@ async def observe(
             if content is None:
                 cache.put(key, msgspec.json.encode(pauses))
             found.append(_with_unheard_holds(clip, pauses))
+        found[begin:] = await _with_our_scores(group, found[begin:], ears, cache)
         advance(len(group))
     return found
 
 
 _AT_ONCE: Final = 16
+
+
+async def _with_our_scores(
+    clips: Sequence[TurnClip], found: Sequence[ClipPauses], ears: Ears, cache: Cache
+) -> list[ClipPauses]:
+    """Kept by themselves: a new head for the turn detector asks nothing else anew."""
+    keys = [cache.key("turn scores", ears.detector, SCORED_MS, *_identity(clip)) for clip in clips]
+    kept = [cache.get(key) for key in keys]
+    places = [
+        [(pause, score.silence_ms) for pause in (*each.holds, *each.ends) for score in pause.scores] for each in found
+    ]
+    asked = [
+        _heard(clip, pause, silence_ms)
+        for clip, content, asked_at in zip(clips, kept, places, strict=True)
+        if content is None
+        for pause, silence_ms in asked_at
+    ]
+    made = iter(await ears.end_of_turn(asked))
+    scored: list[ClipPauses] = []
+    for key, content, each, asked_at in zip(keys, kept, found, places, strict=True):
+        scores = [next(made) for _ in asked_at] if content is None else msgspec.json.decode(content, type=list[float])
+        if content is None:
+            cache.put(key, msgspec.json.encode(scores))
+        rest = iter(scores)
+        holds, ends = (
+            tuple(
+                msgspec.structs.replace(pause, ours=tuple(Score(one.silence_ms, next(rest)) for one in pause.scores))
+                for pause in pauses
+            )
+            for pauses in (each.holds, each.ends)
+        )
+        scored.append(msgspec.structs.replace(each, holds=holds, ends=ends))
+    return scored
 
 
 def _identity(clip: TurnClip) -> tuple[object, ...]:
@@ -124,7 +161,7 @@ async def _observe(clips: Sequence[TurnClip], ears: Ears) -> list[ClipPauses]:
     silences = [_pauses(clip, frames) for clip, frames in zip(clips, activity, strict=True)]
     pairs = [(clip, pause) for clip, pauses in zip(clips, silences, strict=True) for pause in pauses]
     asked = [(clip, pause, ms) for clip, pause in pairs for ms in SCORED_MS if ms <= pause.silence_ms]
-    scores = await ears.end_of_turn([_heard(clip, pause, ms) for clip, pause, ms in asked])
+    scores = await ears.smart_turn([_heard(clip, pause, ms) for clip, pause, ms in asked])
     languages = [clip.language for clip, _ in pairs]
     texts = await ears.transcribe([_heard(clip, pause, TEXT_AT_MS) for clip, pause in pairs], languages)
     earlier = await ears.transcribe([_heard(clip, pause, 0) for clip, pause in pairs], languages)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from evals.cache import Cache
 from evals.turns.dialogue import Hold, UserLine
@@ -145,6 +146,12 @@ def draw_hold_s(rng: np.random.Generator) -> float:
     """A length of a hold, as people have them."""
     shares, lengths = zip(*_HOLD_QUANTILES, strict=True)
     return float(np.interp(rng.random(), shares, lengths))
+
+
+def share_of_holds_longer(silence_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of holds that last longer, for each silence: of those whose length is drawn."""
+    shares, lengths = zip(*_HOLD_QUANTILES, strict=True)
+    return 1 - np.interp(silence_s, lengths, shares)
 
 
 def sounding(samples: Samples) -> tuple[int, int]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final, TypeVar
 
 import anyio
+import msgspec
 import numpy as np
 import soxr
 import stamina
+from anyio import to_thread
 from numpy.typing import NDArray
 
 from engines.base import AsrOptions
 from engines.host import EngineHost
 from engines.scheduler import Priority
+from engines.smart_turn import HEAD, SmartTurn, TurnHead
+from evals.cache import digest
 from evals.turns.instruments import Speech
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.errors import ErrorCode, SpeechError
@@ -24,6 +29,7 @@ _AT_ONCE: Final = 4
 """Jobs given to the engines: enough to keep them busy, few enough that none waits past its deadline."""
 _STREAMS: Final = 64
 _ATTEMPTS: Final = 5
+SMART_TURN: Final = "smart-turn-v3.2"
 _KINDS: Final = (ModelKind.ASR, ModelKind.VAD, ModelKind.TURN_DETECTOR)
 
 _In = TypeVar("_In")
@@ -61,21 +67,29 @@ class HostVoices:
         return Speech(np.asarray(soxr.resample(whole, rate_hz, SESSION_RATE_HZ), np.float32), tuple(words))
 
 
+def detector_name(model: str, head: TurnHead) -> str:
+    """The turn detector, for the cache: another fit is another detector, whatever its version says."""
+    return f"{model} {digest(msgspec.json.encode(head))}"
+
+
 class HostEars:
     """Listens with the models of a host; see :class:`evals.turns.instruments.Ears`.
 
     Args:
         host: Has a model of each kind.
+        smart_turn: Folder of the model that is asked beside the session's turn detector.
 
     Raises:
         SpeechError: ``model_not_installed``.
     """
 
-    def __init__(self, host: EngineHost) -> None:
+    def __init__(self, host: EngineHost, smart_turn: Path) -> None:
         self._host = host
+        self._smart_turn = smart_turn
         self.models = {kind.value: host.model(kind, None).name for kind in _KINDS}
         """By kind."""
         self.version = " ".join(self.models.values())
+        self.detector = detector_name(self.models[ModelKind.TURN_DETECTOR.value], HEAD)
 
     async def voice_activity(self, tracks: Sequence[Samples]) -> list[NDArray[np.float32]]:
         """The speech probability of every whole frame of each track."""
@@ -105,6 +119,16 @@ class HostEars:
             return found
 
         return await _each(clips, score)
+
+    async def smart_turn(self, clips: Sequence[Samples]) -> list[float]:
+        """For each clip what Smart Turn says as it comes."""
+        if not clips:
+            return []
+        engine = SmartTurn(self._smart_turn, head=None)
+        scores: list[float] = []
+        for begin in range(0, len(clips), _STREAMS):
+            scores += await to_thread.run_sync(engine.score, clips[begin : begin + _STREAMS])
+        return scores
 
     async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[str]:
         """The text of each clip."""

@@ -21,6 +21,7 @@ from session.end_of_turn import (
     EndOfTurnFeatures,
     EndOfTurnWeights,
     end_of_turn_features,
+    merged_score,
     pause_probability,
     probability,
 )
@@ -31,14 +32,13 @@ _PROFILES: Final = (TurnProfile.BALANCED, TurnProfile.FAST, TurnProfile.PATIENT)
 """Those that are compared, beside the one that is asked for."""
 
 
-def features_of(pause: Pause, *, least_score: bool) -> list[tuple[int, EndOfTurnFeatures]]:
+def features_of(pause: Pause, weights: EndOfTurnWeights) -> list[tuple[int, EndOfTurnFeatures]]:
     """What is known of a pause when the turn detector has just answered, and after how many milliseconds it has."""
     cues, kept = text_cues(pause.text, pause.language), stability(pause)
     found: list[tuple[int, EndOfTurnFeatures]] = []
-    least = 1.0
-    for score in pause.scores:
-        least = min(least, score.probability)
-        heard = least if least_score else score.probability
+    heard: float | None = None
+    for score in pause.ours:
+        heard = merged_score(heard, score.probability, weights)
         found.append((score.silence_ms, end_of_turn_features(heard, cues, score.silence_ms, kept)))
     return found
 
@@ -59,7 +59,7 @@ def our_policy(settings: TurnSettings | None = None, weights: EndOfTurnWeights =
     ours = settings or TurnSettings()
 
     def scores(pause: Pause) -> Sequence[tuple[int, float]]:
-        known = features_of(pause, least_score=weights.least_score)
+        known = features_of(pause, weights)
         return [(silence_ms, probability(features, weights)) for silence_ms, features in known]
 
     profiles = dict.fromkeys((ours.profile, *_PROFILES))
@@ -73,11 +73,11 @@ def _fire(settings: TurnSettings, weights: EndOfTurnWeights) -> Fire:
     def fire(pause: Pause) -> float:
         cues = text_cues(pause.text, pause.language)
         wait_ms = float(UNHEARD_MS)
-        known = features_of(pause, least_score=weights.least_score)
+        known = features_of(pause, weights)
         for number, (silence_ms, features) in enumerate(known, start=1):
             likely = pause_probability(features, weights)
             wait_ms = max(deadline_ms(likely, cues, PAUSE_MIN_MS, settings, weights.deadlines), silence_ms)
-            if number < len(pause.scores) and wait_ms < pause.scores[number].silence_ms:
+            if number < len(pause.ours) and wait_ms < pause.ours[number].silence_ms:
                 break
         return wait_ms
 

@@ -25,7 +25,7 @@ from schemas.sessions import TurnSettings
 from server import speech_engines
 from server.evaluation.abilities import Ability
 from server.evaluation.area import Area, Findings, Track, Wish
-from server.evaluation.instruments import HostEars, HostVoices
+from server.evaluation.instruments import SMART_TURN, HostEars, HostVoices
 from server.evaluation.policy import our_policy
 from server.evaluation.targets import opened, with_hash
 from server.settings import Settings
@@ -101,7 +101,8 @@ async def _at_home(
     cache = Cache(cache_dir())
     languages = wish.languages or None
     async with speech_engines.engine_host(settings) as host:
-        renderer, ears = Renderer(HostVoices(host, USER_MODEL), cache), HostEars(host)
+        renderer = Renderer(HostVoices(host, USER_MODEL), cache)
+        ears = HostEars(host, speech_engines.model_store(settings).path(SMART_TURN))
         turns = plan(wish.split, languages=languages)
         turns = turns[:_QUICK_TURNS] if wish.quick else turns
         with track("Speaking the users' turns", len(turns)) as advance:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from session.end_of_turn import MAX_LOGIT, WEIGHTS, end_of_turn_features, probability
+from session.end_of_turn import MAX_LOGIT, WEIGHTS, end_of_turn_features, merged_score, probability
 from session.lexicons import TextCues, text_cues
 
 Probabilities = st.floats(0, 1)
@@ -48,3 +50,17 @@ def test_the_surer_the_detector_the_surer_the_end(one: float, other: float) -> N
 def test_words_that_want_more_make_an_end_less_likely(audio: float | None, silence_ms: float) -> None:
     assert fused(audio, "I live in the", silence_ms) < fused(audio, "I live in Berlin", silence_ms)
     assert fused(audio, "Hello.", silence_ms) > fused(audio, "Hello my", silence_ms)
+
+
+def test_what_the_detector_says_again_and_again_counts_together() -> None:
+    weights = replace(WEIGHTS, least_score=False, score_memory=0.5)
+    assert merged_score(None, 0.9, weights) == 0.9
+    assert merged_score(0.9, 0.1, weights) == pytest.approx(0.5)
+    assert merged_score(0.9, None, weights) is None
+
+
+def test_older_weights_take_the_newest_answer_or_the_least() -> None:
+    older = replace(WEIGHTS, least_score=False, score_memory=0.0)
+    assert [merged_score(0.4, newest, older) for newest in (0.2, 0.9)] == [0.2, 0.9]
+    least = replace(older, least_score=True)
+    assert [merged_score(0.4, newest, least) for newest in (0.2, 0.9)] == [0.2, 0.4]

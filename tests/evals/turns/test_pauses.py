@@ -42,8 +42,9 @@ class FakeEars:
 
     version = "1"
 
-    def __init__(self) -> None:
+    def __init__(self, detector: str = "1") -> None:
         self.asked = 0
+        self.detector = detector
 
     async def voice_activity(self, tracks: Sequence[Samples]) -> list[NDArray[np.float32]]:
         return [
@@ -52,6 +53,9 @@ class FakeEars:
         ]
 
     async def end_of_turn(self, clips: Sequence[Samples]) -> list[float]:
+        return [score / 2 for score in await self.smart_turn(clips)]
+
+    async def smart_turn(self, clips: Sequence[Samples]) -> list[float]:
         self.asked += len(clips)
         return [min(1.0, int(np.argmax(np.abs(clip[::-1]) > 0.1)) / SESSION_RATE_HZ) for clip in clips]
 
@@ -122,3 +126,14 @@ async def test_answers_are_kept_by_the_content_of_the_audio(tmp_path: Path) -> N
     assert ears.asked == asked
     await observe([turn(1.0, 0.7, 1.0)], ears, Cache(tmp_path))
     assert ears.asked > asked
+
+
+@pytest.mark.anyio
+async def test_another_turn_detector_is_asked_and_nothing_else(tmp_path: Path) -> None:
+    first, other = FakeEars(), FakeEars("2")
+    (before,) = await observe([turn(1.0, 0.6, 1.0)], first, Cache(tmp_path))
+    (after,) = await observe([turn(1.0, 0.6, 1.0)], other, Cache(tmp_path))
+    assert before == after
+    assert first.asked == 2 * other.asked
+    (end,) = after.ends
+    assert [score.probability for score in end.ours] == [score.probability / 2 for score in end.scores]

@@ -4,6 +4,7 @@ from evals.turns.pauses import Pause, Score
 from schemas.audio import SESSION_RATE_HZ
 from schemas.sessions import TurnProfile, TurnSettings
 from server.evaluation.policy import features_of, our_policy, stability
+from session.end_of_turn import WEIGHTS
 
 SCORED_MS = (200, 300, 400, 500, 600, 800, 1_000, 1_500, 2_000, 2_700)
 
@@ -18,7 +19,7 @@ def pause(text: str, score: float, earlier_text: str | None = None) -> Pause:
         start_samples=SESSION_RATE_HZ,
         resume_samples=5 * SESSION_RATE_HZ,
         speech_end_samples=SESSION_RATE_HZ,
-        scores=tuple(Score(ms, score) for ms in SCORED_MS),
+        ours=tuple(Score(ms, score) for ms in SCORED_MS),
         text=text,
         earlier_text=text if earlier_text is None else earlier_text,
     )
@@ -59,21 +60,26 @@ def test_words_that_changed_since_the_silence_began_are_not_stable() -> None:
 
 def test_a_question_and_a_long_turn_are_told() -> None:
     ((_, question), *_), ((_, statement), *_) = (
-        features_of(pause(text, 0.5), least_score=True) for text in ("Is it?", "It is so.")
+        features_of(pause(text, 0.5), WEIGHTS) for text in ("Is it?", "It is so.")
     )
     assert (question.question, statement.question) == (1.0, 0.0)
     assert statement.length > question.length
 
 
-def test_what_the_turn_detector_took_back_may_count_on() -> None:
+def test_what_the_turn_detector_has_said_before_counts_on() -> None:
     wavering = pause("It is so.", 0.5)
-    wavering = replace(wavering, scores=tuple(Score(200 + 100 * n, 0.1 + 0.8 * (n % 2)) for n in range(4)))
-    newest, least = (
-        [features.audio_logit for _, features in features_of(wavering, least_score=is_least)]
-        for is_least in (False, True)
+    wavering = replace(wavering, ours=tuple(Score(200 + 100 * n, 0.1 + 0.8 * (n % 2)) for n in range(4)))
+    newest, least, merged = (
+        [features.audio_logit for _, features in features_of(wavering, weights)]
+        for weights in (
+            replace(WEIGHTS, least_score=False, score_memory=0.0),
+            replace(WEIGHTS, least_score=True),
+            replace(WEIGHTS, least_score=False, score_memory=0.5),
+        )
     )
     assert newest[0] < newest[1]
     assert least == [newest[0]] * 4
+    assert newest[0] < merged[2] < merged[1] < newest[1]
 
 
 def test_a_pause_that_was_too_short_to_be_scored_ends_no_turn_in_it() -> None:
