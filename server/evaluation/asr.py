@@ -70,7 +70,7 @@ async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findi
         runner = Runner(Cache(cache_dir()), wish.parallel)
         found, failures, unknown = await _recognised(wish, target, utterances, runner, track)
         chosen = _drawn([one for one in found if one.is_speech], wish.calibrate, wish)
-        words, unsure = await _words(target, chosen, runner, track)
+        words, unsure, asked_for_words = await _words(target, chosen, runner, track)
         took_s = time.perf_counter() - began
         streamed, live = await _streamed(wish, target, found, track)
     notes = [f"{wish.parallel} requests at a time."]
@@ -79,7 +79,7 @@ async def evaluate_asr(wish: AsrWish, settings: Settings, track: Track) -> Findi
     notes += [f"{one.id}: {failure.message}" for one, failure in (*failures, *unknown, *unsure)[:_SHOWN]]
     samples = [*map(sample_of, found), *(_failed(one, failure) for one, failure in failures)]
     failed = len(failures) + len(unknown) + len(unsure)
-    asked = len(utterances) * (1 + wish.detect) + len(chosen)
+    asked = len(utterances) * (1 + wish.detect) + asked_for_words
     return Findings(
         sections=(section(found, words, Estimate(failed, failed, failed, asked), took_s, notes), *streamed),
         samples=(*samples, *live),
@@ -117,12 +117,17 @@ async def _recognised(
 
 async def _words(
     target: Target, chosen: Sequence[Outcome], runner: Runner, track: Track
-) -> tuple[list[Belief], Failures]:
+) -> tuple[list[Belief], Failures, int]:
+    """What is believed of words; the recordings of which nothing came; how many were asked for."""
+    told: list[Heard | Failure] = []
     with track("Asking for probabilities", len(chosen)) as advance:
         recordings = [recording_of(one.utterance) for one in chosen]
-        told = await _counted(
-            recognise(recordings, target.transcriber, runner, lambda: advance(1), words=True), len(chosen)
-        )
+        for some in (recordings[:1], recordings[1:]):
+            asking = recognise(some, target.transcriber, runner, lambda: advance(1), words=True)
+            told += await _counted(asking, len(some))
+            if told and isinstance(told[0], Heard) and told[0].text and not told[0].words:
+                break  # It does not tell them, and would not the next time.
+    chosen = chosen[: len(told)]
     known = [
         belief
         for one, heard in zip(chosen, told, strict=True)
@@ -130,7 +135,7 @@ async def _words(
         for belief in beliefs(heard.words, one.utterance.text or "", one.utterance.language, one.utterance.block)
     ]
     unsure = [(one.utterance, heard) for one, heard in zip(chosen, told, strict=True) if isinstance(heard, Failure)]
-    return known, unsure
+    return known, unsure, len(told)
 
 
 async def _counted(results: Awaitable[list[T]], n: int) -> list[T | Failure]:

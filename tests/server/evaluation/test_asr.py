@@ -42,11 +42,14 @@ class FakeEar:
     def __init__(self) -> None:
         self.no_language: set[bytes] = set()
         self.no_words: set[bytes] = set()
+        self.tells_words = True
+        self.asked_for_words = 0
 
     async def transcribe(self, audio: bytes, language: str | None, *, words: bool = False) -> Heard:
+        self.asked_for_words += words
         if words and audio in self.no_words:
             raise SpeechError(ErrorCode.ENGINE_FAILED, "No words.")
-        told = (Word("hello", 0.0, 0.1, 0.9),) if words else ()
+        told = (Word("hello", 0.0, 0.1, 0.9),) if words and self.tells_words else ()
         return Heard(text="hello", language=language or "en", words=told, took_s=0.1)
 
     async def detect_language(self, audio: bytes) -> LanguageGuess | None:
@@ -142,6 +145,16 @@ async def test_probabilities_that_were_asked_for_in_vain_are_failures(corpus: Pa
     found = await measured(corpus)
     assert value(found, "asr.failed") == 2
     assert value(found, "asr.calibration") is not None
+
+
+async def test_a_target_that_tells_no_probabilities_is_asked_once(corpus: Path, ear: FakeEar) -> None:
+    ear.tells_words = False
+    found = await measured(corpus)
+    assert ear.asked_for_words == 1
+    assert value(found, "asr.calibration") is None
+    failed = row(found, "asr.failed").estimate
+    assert failed is not None
+    assert (failed.value, failed.n) == (0, 9)  # four texts, four languages, one more text
 
 
 @pytest.mark.usefixtures("ear")
