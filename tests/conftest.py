@@ -37,8 +37,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where processes share the suite, one has all that loads models or times a server; the rest goes by file."""
+    if not config.pluginmanager.hasplugin("xdist"):  # as in the environments of test-coqui and test-clients
+        return
     for item in items:
         is_alone = any(item.get_closest_marker(name) for name in ("real", "flow"))
         item.add_marker(pytest.mark.xdist_group("models and servers" if is_alone else item.nodeid.split("::")[0]))
