@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import anyio
@@ -120,7 +120,7 @@ async def test_a_backlog_costs_a_call_a_second_up_to_what_would_be_spoken_now(
     lengths: list[int] = []
     score = VoiceActivity.score
 
-    def spied(activity: VoiceActivity, frames: Samples, *rest: Any) -> None:
+    def spied(activity: VoiceActivity, frames: Sequence[Samples], *rest: Any) -> None:
         lengths.append(len(frames))
         score(activity, frames, *rest)
 

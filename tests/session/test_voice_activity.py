@@ -37,7 +37,7 @@ class Asked:
 
     def begin(self, frames: NDArray[np.float32]) -> None:
         self.answered = anyio.Event()
-        self.activity.score(frames, self.state, self._score, self._fail)
+        self.activity.score([*frames], self.state, self._score, self._fail)
 
     def _score(self, probabilities: list[float], state: VadState) -> None:
         self.scores += probabilities
