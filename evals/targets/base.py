@@ -24,11 +24,11 @@ class Search(Struct, frozen=True, kw_only=True):
     beam: int = 5
     """1 is greedy."""
     once: bool = False
-    """Whether each window is decoded once and without timestamps, whatever Whisper's own checks say of the text: the
-    model alone, without the loop around it. Bare engines only."""
+    """Whether each window is decoded once and without timestamps, whatever Whisper's own checks say of the text, and
+    filled up with silence, as it was trained: the model alone, without the loop around it. Bare engines only."""
 
     def __str__(self) -> str:
-        return f"beam {self.beam}{', decoded once' if self.once else ''}"
+        return f"beam {self.beam}{', decoded once, filled up with silence' if self.once else ''}"
 
 
 class Heard(Struct, frozen=True, kw_only=True):

@@ -9,11 +9,12 @@ from typing import Any, Final
 import anyio
 import ctranslate2
 import faster_whisper
+import numpy as np
 from anyio import to_thread
 
 from evals.decoding import decode
 from evals.targets.base import Heard, Search
-from schemas.audio import Samples
+from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.transcripts import LanguageGuess, Word
 from server.settings import EngineSettings
@@ -23,6 +24,7 @@ _ct2: Any = ctranslate2
 _fw: Any = faster_whisper
 
 
+_WINDOW_SAMPLES: Final = 30 * SESSION_RATE_HZ
 _ONCE: Final = {"without_timestamps": True, "temperature": 0.0}
 
 
@@ -71,6 +73,9 @@ class BareWhisper:
 
     def _transcribe(self, samples: Samples, language: str | None, words: bool) -> Heard:  # noqa: FBT001  by to_thread
         began = time.perf_counter()
+        if self._search.once:
+            # faster-whisper fills up the features with zeros, which are not those of silence.
+            samples = np.pad(samples, (0, -len(samples) % _WINDOW_SAMPLES))
         segments, info = self._model.transcribe(
             samples,
             language=language,

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import jiwer
+import numpy as np
 import pytest
 from whisper_normalizer.basic import BasicTextNormalizer
 
 from evals.corpora.selection import Selection
+from evals.decoding import decode
 from evals.intervals import Estimate
 from evals.report import Measured, Report
 from evals.samples import Sample
@@ -26,7 +28,13 @@ POINTS = {
     1: {"de": 16.9, "en": 6.0, "es": 10.5, "fr": 30.5, "pt": 24.8, "all": 15.1},
     5: {"de": 11.3, "en": 3.7, "es": 7.0, "fr": 29.9, "pt": 16.8, "all": 11.7},
 }
-"""Of the README; another processor's kernels for int8 decide a few words otherwise."""
+"""Of the README.
+
+The kernels for int8 decide some words, and each instruction set has its own. All utterances, greedy and with beam 5, by
+CTranslate2 itself on one processor: 14.87 and 11.81 % with AVX2, 15.30 and 11.39 % with AVX-512.
+"""
+KERNELS = 0.45
+KERNELS_OF_A_LANGUAGE = 2.5  # some have 124 words
 
 
 @contextmanager
@@ -72,7 +80,9 @@ async def test_the_harness_changes_no_word_and_no_rate(
     texts: dict[str, str] = {}
     for row in rows:
         options = {"language": "de", "beam_size": 5, "without_timestamps": True, "temperature": 0.0}
-        segments, _ = model.transcribe(str(speech_dir / row["file"]), condition_on_previous_text=False, **options)
+        audio = decode(speech_dir / row["file"], None)
+        whole = np.pad(audio, (0, -len(audio) % 480_000))
+        segments, _ = model.transcribe(whole, condition_on_previous_text=False, **options)
         texts[row["file"]] = "".join(segment.text for segment in segments).strip()
     assert {one.id: one.hypothesis for one in samples} == {
         str(Path(file).with_suffix("")): text for file, text in texts.items()
@@ -83,12 +93,10 @@ async def test_the_harness_changes_no_word_and_no_rate(
 
 
 @pytest.mark.parametrize("beam", POINTS)
-async def test_the_reference_points_are_within_the_intervals(beam: int, speech_dir: Path, tmp_path: Path) -> None:
+async def test_the_reference_points_are_met_but_for_the_kernels(beam: int, speech_dir: Path, tmp_path: Path) -> None:
     report, samples = await measure(speech_dir, tmp_path, beam)
-    found = by_language(report)
-    print(beam, {name: f"{100 * rate.value:.2f}" for name, rate in found.items()})
+    found = {name: 100 * rate.value for name, rate in by_language(report).items()}
+    print(beam, {name: f"{rate:.2f}" for name, rate in found.items()})
     assert len(samples) == 53
-    outside = {
-        name for name, percent in POINTS[beam].items() if not found[name].low <= percent / 100 <= found[name].high
-    }
-    assert outside == set()
+    assert found == pytest.approx(POINTS[beam], abs=KERNELS_OF_A_LANGUAGE)
+    assert found["all"] == pytest.approx(POINTS[beam]["all"], abs=KERNELS)
