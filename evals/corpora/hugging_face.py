@@ -43,7 +43,8 @@ def read_dataset(name: str) -> Iterator[Utterance]:
     except KeyError as error:
         raise SpeechError(ErrorCode.INVALID_REQUEST, f"The data set {path} has no column audio.") from error
     except Exception as error:
-        raise SpeechError(ErrorCode.NOT_FOUND, f"The data set {name} cannot be had: {error}") from error
+        cause = error.__cause__ or error  # such as a library that ``datasets`` lacks
+        raise SpeechError(ErrorCode.NOT_FOUND, f"The data set {name} cannot be had: {cause}") from error
     for number, row in enumerate(rows):
         yield _utterance(number, row, config)
 
