@@ -2,7 +2,7 @@
 
 What the network has made of a clip before its last layers says more of how speech ends than these make of it: asked of
 sentences that are cut off between two words, they take half of the cuts for ends. So the last layer is ours, a
-logistic regression on the pooled states of the network, by ``scripts/fit_turn_head.py``: ``smart_turn_head.json``.
+logistic regression on the pooled states of the network, by ``scripts/turn_head.py``: ``smart_turn_head.json``.
 """
 
 from __future__ import annotations
