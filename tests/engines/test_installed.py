@@ -83,7 +83,8 @@ def test_voices_speak_on_the_device_asked_for_if_onnx_runtime_has_it(
 ) -> None:
     asked: list[int | None] = []
 
-    def piper(_: Path, *, cuda: int | None, workers: int) -> None:
+    def piper(_: Path, *, cuda: int | None, threads: int, workers: int) -> None:
+        assert threads
         assert workers
         asked.append(cuda)
 
@@ -93,6 +94,25 @@ def test_voices_speak_on_the_device_asked_for_if_onnx_runtime_has_it(
     monkeypatch.setattr("engines.piper.PiperTts", piper)
     spec.load()
     assert asked == [chosen]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (3, 2), (6, 3), (64, 4)])
+def test_a_synthesis_has_two_threads_where_it_can_and_more_where_there_are_more_cores(
+    model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
+) -> None:
+    asked: list[int] = []
+
+    def speaker(_: Path, *, threads: int, **__: Any) -> None:
+        asked.append(threads)
+
+    monkeypatch.setattr("engines.installed._cores", lambda: cores)
+    monkeypatch.setattr("engines.piper.PiperTts", speaker)
+    monkeypatch.setattr("engines.kokoro.KokoroTts", speaker)
+    engines = installed_engines(ModelStore(model_dir(VOICE).parent, Catalog.load()), HostSettings(tts_workers=2))
+    for name in (VOICE, "kokoro-82m-v1.0-int8"):
+        engines[name].load()
+    assert asked == [threads, threads]
 
 
 @pytest.mark.real
