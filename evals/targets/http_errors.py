@@ -21,9 +21,12 @@ async def told(name: str) -> AsyncGenerator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        raise SpeechError(
-            ErrorCode.OVERLOADED, f"{name} does not answer: {str(error) or type(error).__name__}"
-        ) from error
+        raise no_answer(f"{name} does not answer", error) from error
+
+
+def no_answer(what: str, error: Exception) -> SpeechError:
+    """A connection that failed: ``overloaded``, since it may be tried again."""
+    return SpeechError(ErrorCode.OVERLOADED, f"{what}: {str(error) or type(error).__name__}")
 
 
 @contextmanager

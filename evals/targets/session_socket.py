@@ -10,8 +10,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
-from evals.targets.http_errors import refusal
-from schemas.errors import ErrorCode, SpeechError
+from evals.targets.http_errors import no_answer, refusal
 
 _NAME: Final = "Antiphon"
 
@@ -35,8 +34,6 @@ async def session_socket(http: httpx.AsyncClient, session_id: str) -> AsyncGener
     except InvalidStatus as error:
         raise refusal(error.response.status_code, bytes(error.response.body or b""), _NAME) from error
     except (InvalidHandshake, OSError) as error:
-        raise SpeechError(
-            ErrorCode.OVERLOADED, f"{_NAME} opened no WebSocket: {str(error) or type(error).__name__}"
-        ) from error
+        raise no_answer(f"{_NAME} opened no WebSocket", error) from error
     async with socket:
         yield socket

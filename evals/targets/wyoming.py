@@ -10,6 +10,7 @@ import anyio
 
 from evals.decoding import decode
 from evals.targets.base import Heard
+from evals.targets.http_errors import no_answer
 from schemas.audio import SESSION_RATE_HZ, pcm16_from_float
 from schemas.errors import ErrorCode, SpeechError
 from schemas.transcripts import LanguageGuess
@@ -62,9 +63,7 @@ class WyomingTranscriber:
                             return Heard(text=text, took_s=time.perf_counter() - began)
         except (OSError, TimeoutError) as error:
             name = ":".join(map(str, self._place))
-            raise SpeechError(
-                ErrorCode.OVERLOADED, f"{name} does not answer: {str(error) or type(error).__name__}"
-            ) from error
+            raise no_answer(f"{name} does not answer", error) from error
         raise SpeechError(ErrorCode.INTERNAL, "The server ended the connection without a transcript.")
 
     async def detect_language(self, audio: bytes) -> LanguageGuess | None:  # noqa: ARG002

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from stamina.instrumentation import set_on_retry_hooks
 
 from evals.figures import figure, wanted
 from evals.markdown import shown
@@ -30,6 +31,7 @@ def run(areas: Sequence[tuple[Area[Any], Any]], settings: Settings, split: str =
     """Measure, show, write. Ends the program with status 1 if something that must be zero is not."""
     wish = areas[0][1]
     wish.out.mkdir(parents=True, exist_ok=True)
+    set_on_retry_hooks(())  # log lines of retries would break the progress bar; what fails in the end is in the report
     # As Ctrl-C: the server that was started must not outlive the run.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
