@@ -2,7 +2,8 @@
 
 What the network has made of a clip before its last layers says more of how speech ends than these make of it: asked of
 sentences that are cut off between two words, they take half of the cuts for ends. So the last layer is ours, a
-logistic regression on the pooled states of the network, by ``scripts/turn_head.py``: ``smart_turn_head.json``.
+logistic regression on the states of the network at the end of the clip, by ``scripts/turn_head.py``:
+``smart_turn_head.json``.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ _WINDOW_SAMPLES: Final = _WINDOW_S * SESSION_RATE_HZ
 _VARIANCE_FLOOR: Final = 1e-7
 _FILE: Final = "smart-turn-v3.2-cpu.onnx"
 _SCORE: Final = "logits"
-_POOLED: Final = "sum_1"
-"""The network's states, pooled over time by its own attention, before its classifier: 384 numbers."""
+_STATES: Final = "layer_norm_8"
+"""The network's states, 384 numbers for each 20 ms, before its own attention pools them over time."""
+_END_STATES: Final = 60
+"""Of so many, the last 1.2 s, a head is given the mean: silence, and the last words before it."""
 
 
 class TurnHead(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +42,7 @@ class TurnHead(Struct, frozen=True, forbid_unknown_fields=True):
     version: str
     bias: float
     weights: tuple[float, ...]
-    """One for each pooled state."""
+    """One for each state."""
 
     def probability(self, states: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """``(b,)``, for states ``(b, n)``: that the turn is complete."""
@@ -65,7 +68,7 @@ class SmartTurn:
 
     def __init__(self, model_dir: Path, *, threads: int = 1, head: TurnHead | None = HEAD) -> None:
         graph = OnnxGraph((model_dir / _FILE).read_bytes())
-        self._session = OnnxSession(graph.part(_SCORE, _POOLED), threads=threads)
+        self._session = OnnxSession(graph.part(_SCORE if head is None else _STATES), threads=threads)
         self._head = head
         self._spectrogram = FeatureExtractor(chunk_length=_WINDOW_S)
 
@@ -73,19 +76,19 @@ class SmartTurn:
         """Probability, for each clip, that the turn is complete; see :class:`engines.base.TurnDetector`."""
         if not clips:
             return []
-        scores, states = self._run(clips)
+        if self._head is not None:
+            return list(map(float, self._head.probability(self.states(clips))))
         # Despite its name the model's own output is a probability: the graph ends in a sigmoid.
-        found = scores[:, 0] if self._head is None else self._head.probability(states)
-        return [float(score) for score in found]
+        return list(map(float, self._run(_SCORE, clips)[:, 0]))
 
     def states(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
-        """``float32, (b, 384)``: what a head is given of each clip."""
-        return self._run(clips)[1]
+        """``float32, (b, 384)``: what a head is given of each clip. Not of a detector without one."""
+        return self._run(_STATES, clips)[:, -_END_STATES:].mean(axis=1)
 
-    def _run(self, clips: Sequence[Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run(self, output: str, clips: Sequence[Samples]) -> NDArray[np.float32]:
         features = np.stack([self._features(clip) for clip in clips])
-        scores, states = self._session.run((_SCORE, _POOLED), {"input_features": features})
-        return scores, states
+        (found,) = self._session.run((output,), {"input_features": features})
+        return found
 
     def close(self) -> None:
         """Free the model's memory."""

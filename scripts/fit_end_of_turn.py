@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy import optimize
-from turn_head import cuts, fitted, states_of
+from turn_head import VOICES_A_LINE, cuts, fitted, states_of
 
 from engines.host import EngineHost
 from engines.smart_turn import SmartTurn, TurnHead
@@ -255,7 +255,8 @@ async def made(
     async with engine_host(Settings()) as host:
         renderer = Renderer(HostVoices(host, USER_MODEL), cache)
         noises = recordings.noises(Split.CALIBRATION)
-        lines = [(turn, await renderer.speak(turn.line.text, turn.voice)) for turn in plan(Split.CALIBRATION)]
+        turns = plan(Split.CALIBRATION, voices_a_line=VOICES_A_LINE)
+        lines = [(turn, await renderer.speak(turn.line.text, turn.voice)) for turn in turns]
         known = [cut for turn, speech in lines for cut in cuts(turn, speech, noises)]
         heads = fitted(known, SmartTurn(folder), cache, version)
         ears = {head.version: HeadEars(host, folder, head, cache) for head in (heads.whole, *heads.unseen.values())}
@@ -304,7 +305,7 @@ def main() -> None:
     """Fit, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=Path, help="Folder of recordings, for their noise.")
-    parser.add_argument("--version", default="2", help="Of head and weights.")
+    parser.add_argument("--version", default="3", help="Of head and weights.")
     parser.add_argument("--limit", type=int, help="So many turns of each split only, to try things out.")
     parser.add_argument("--dry-run", action="store_true", help="Print, and write nothing.")
     arguments = parser.parse_args()

@@ -2,12 +2,14 @@
 
 Each line is said whole and cut between two words, at each boundary: what goes on and what is over then differ in how
 they sound alone. A voice lets its end fade and a cut does not, so both are faded out alike, over a length that is
-drawn; then both go through the channels of the simulator.
+drawn. Both have pauses where the script has holds, some of them, as turns do; then both go through the channels of the
+simulator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final, cast
 
 import numpy as np
@@ -21,12 +23,14 @@ from evals.acoustics import CHANNELS, heard_through
 from evals.cache import Cache, digest
 from evals.turns.corpus import PlannedTurn, rng_of
 from evals.turns.instruments import Speech
+from evals.turns.rendering import draw_hold_s
 from schemas.audio import SESSION_RATE_HZ, Samples
 from server.evaluation.instruments import SMART_TURN
 
-RIDGE: Final = 1_000.0
-"""Strength of the pull towards zero, of standardised states. There are hardly more cuts than states; with less, heads
-know the simulator's voices better and people worse."""
+VOICES_A_LINE: Final = 2
+RIDGE: Final = 2_000.0
+"""Strength of the pull towards zero, of standardised states: with less, heads know the simulator's voices better and
+people worse."""
 WEIGHT_OF_HOLD: Final = 5.0
 """A boundary at which the script has a hold, where people pause, counts as much as so many others."""
 WEIGHT_OF_END: Final = 2.0
@@ -34,8 +38,10 @@ TIMES: Final = 2
 """An end is heard through so many channels, since there are fewer of them."""
 FOLDS: Final = 8
 BEFORE_S: Final = 0.5
-FADE_S: Final = (0.02, 0.1)
-SILENCES_S: Final = (0.2, 0.3, 0.4, 0.5)
+FADE_S: Final = (0.01, 0.1)
+SILENCES_S: Final = (0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.2)
+PAUSED: Final = 0.7
+"""Share of the holds before a cut that are heard as silence."""
 
 Matrix = NDArray[np.float64]
 
@@ -67,18 +73,36 @@ def cuts(turn: PlannedTurn, speech: Speech, noises: Sequence[Samples]) -> Iterat
     """A line, cut at each boundary from the second on, and whole."""
     rng = rng_of(0, turn.name)
     holds = {hold.after_word for hold in turn.line.holds}
-    for number, word in enumerate(speech.words[1:], start=2):
-        is_end = number == len(speech.words)
-        at_s = len(speech.samples) / SESSION_RATE_HZ if is_end else (word.end_s + speech.words[number].start_s) / 2
+    words = speech.words
+    ends = [_samples((word.end_s + after.start_s) / 2) for word, after in pairwise(words)] + [len(speech.samples)]
+    for number, end in enumerate(ends, start=1):
+        is_end = number == len(ends)
+        if number == 1 and not is_end:
+            continue
         weight = WEIGHT_OF_END if is_end else WEIGHT_OF_HOLD if number in holds else 1.0
         for _ in range(TIMES if is_end else 1):
-            piece = speech.samples[: round(at_s * SESSION_RATE_HZ)].copy()
-            fade = round(rng.uniform(*FADE_S) * SESSION_RATE_HZ)
-            piece[-fade:] *= np.linspace(1, 0, len(piece[-fade:]), dtype=np.float32) ** rng.uniform(1, 2)
-            after = round(rng.choice(SILENCES_S) * SESSION_RATE_HZ)
-            dry = np.pad(piece, (round(BEFORE_S * SESSION_RATE_HZ), after))
+            paused = [ends[hold - 1] for hold in sorted(holds) if hold < number and rng.random() < PAUSED]
+            parts = [_faded(speech.samples[begin:stop], rng) for begin, stop in pairwise([0, *paused, end])]
+            spoken = [parts[0], *(piece for part in parts[1:] for piece in (_silence(draw_hold_s(rng)), part))]
+            after = _silence(rng.choice(SILENCES_S))
+            dry = np.concatenate((_silence(BEFORE_S), *spoken, after))
             channel = CHANNELS[rng.integers(len(CHANNELS))]
             yield Cut(heard_through(channel, dry, noises, rng), is_end, weight, turn.dialogue)
+
+
+def _faded(samples: Samples, rng: np.random.Generator) -> Samples:
+    faded = samples.copy()
+    fade = min(_samples(rng.uniform(*FADE_S)), len(faded))
+    faded[len(faded) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32) ** rng.uniform(1, 2)
+    return faded
+
+
+def _silence(seconds: float) -> Samples:
+    return np.zeros(_samples(seconds), np.float32)
+
+
+def _samples(seconds: float) -> int:
+    return round(seconds * SESSION_RATE_HZ)
 
 
 def fit(states: Matrix, is_end: Matrix, weight: Matrix) -> Matrix:
@@ -129,7 +153,7 @@ def _head(weights: Matrix, version: str) -> TurnHead:
 
 def states_of(samples: Samples, engine: SmartTurn, cache: Cache) -> NDArray[np.float32]:
     """What the network makes of audio, which is kept."""
-    key = cache.key("turn states", SMART_TURN, digest(samples.tobytes()))
+    key = cache.key("turn states at the end", SMART_TURN, digest(samples.tobytes()))
     kept = cache.get(key)
     if kept is None:
         kept = engine.states([samples])[0].astype(np.float32).tobytes()

@@ -11,9 +11,13 @@ AGENT_VOICE: Final = "en_US-joe-medium"
 
 _VOICES: Final[dict[Split, dict[str, tuple[str, ...]]]] = {
     Split.CALIBRATION: {
-        "en": ("af_heart", "am_michael", "bf_emma", "am_adam", "af_bella", "bm_george", "af_kore", "am_echo"),
+        "en": (
+            *("af_heart", "am_michael", "bf_emma", "am_adam", "af_bella", "bm_george", "af_kore", "am_echo"),
+            *("af_alloy", "am_eric", "bf_alice", "am_liam", "af_aoede", "bm_fable", "af_jessica", "am_onyx"),
+            *("bf_lily", "af_nicole", "af_river", "am_santa"),
+        ),
         "es": ("ef_dora", "em_santa"),
-        "pt": ("pf_dora",),
+        "pt": ("pf_dora", "pm_santa"),
     },
     Split.TEST: {
         "en": ("af_sarah", "am_puck", "bf_isabella", "am_fenrir", "af_nova", "bm_lewis", "af_sky", "bm_daniel"),

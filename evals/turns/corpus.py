@@ -69,9 +69,11 @@ def _round(dialogues: Sequence[Dialogue], n: int, languages: Sequence[str] | Non
         for number, line in enumerate(dialogue.lines):
             if isinstance(line, UserLine) and line.intent is Intent.TURN:
                 place = len(turns)
-                voice = voices[(place + n * (len(voices) // 2 or 1) + n) % len(voices)]
+                voice = voices[(place + n * max(1, len(voices) // 2 - 1)) % len(voices)]
                 block = f"{dialogue.language}.{dialogue.name}"
                 name = f"{block}.{number}.{voice}.{n}"
+                if not dialogue.has_agent:
+                    block = f"{block}.{number}"
                 channel = CHANNELS[(place // len(voices) + place + n) % len(CHANNELS)]
                 turns.append(PlannedTurn(name, block, dialogue.language, line, voice, channel))
     return turns

@@ -98,6 +98,11 @@ class Dialogue(Struct, frozen=True, kw_only=True):
     """ISO 639-1."""
     lines: tuple[UserLine | AgentLine, ...]
 
+    @property
+    def has_agent(self) -> bool:
+        """Whether anybody answers. If not, its lines have nothing to do with each other."""
+        return any(isinstance(line, AgentLine) for line in self.lines)
+
 
 _LINE: Final = re.compile(r"(?P<who>[UA])(@(?P<at>[\d.]+) (?P<intent>\w+))?: (?P<text>.+)")
 _HOLD: Final = re.compile(r"/(?:(?P<filler>[^\W\d][\w']*)?\s*(?P<silence>\d+(?:\.\d+)?)?/)?(?=\s|$)")

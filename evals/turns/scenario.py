@@ -13,7 +13,7 @@ from evals.acoustics import CHANNELS, ECHOES, Channel, at_level, background, cou
 from evals.recordings import Recordings
 from evals.turns.cast import side_voice, user_voices
 from evals.turns.corpus import rng_of
-from evals.turns.dialogue import AgentLine, Dialogue, Intent, Split, UserLine, load
+from evals.turns.dialogue import Dialogue, Intent, Split, UserLine, load
 from evals.turns.play import Part, UserPart
 from evals.turns.rendering import Renderer, SpokenLine
 from schemas.audio import SESSION_RATE_HZ, Samples
@@ -56,7 +56,7 @@ def plans(split: Split, *, repeats: int = 1, seed: int = 0, languages: Sequence[
         for dialogue in load(split):
             voices = user_voices(split, dialogue.language)
             is_wanted = languages is None or dialogue.language in languages
-            if not voices or not is_wanted or not any(isinstance(line, AgentLine) for line in dialogue.lines):
+            if not voices or not is_wanted or not dialogue.has_agent:
                 continue
             place = len(found)
             found.append(

@@ -13,7 +13,7 @@ from evals.recordings import Recordings
 from evals.report import Section
 from evals.turns.core_loop import Odds, simulate
 from evals.turns.corpus import plan, recorded_turns, turn_clips
-from evals.turns.dialogue import AgentLine, Split, load
+from evals.turns.dialogue import Split, load
 from evals.turns.eot_bench import eot_bench_turns
 from evals.turns.pauses import observe
 from evals.turns.performance import Performance
@@ -138,7 +138,7 @@ async def _at_home(
 def _simulated(wish: TurnsWish, track: Track) -> tuple[Section, list[Performance]]:
     """Conversations with the core alone, in virtual time."""
     began = time.perf_counter()
-    dialogues = [one for one in load(wish.split) if any(isinstance(line, AgentLine) for line in one.lines)]
+    dialogues = [one for one in load(wish.split) if one.has_agent]
     count = _QUICK_SIMULATED if wish.quick else _SIMULATED
     settings = msgspec.convert(wish.turn_settings, TurnSettings)
     with track("Simulating conversations", count) as advance:
