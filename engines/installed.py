@@ -82,17 +82,13 @@ def _whisper(folder: Path, settings: HostSettings) -> Engine:
 def _piper(folder: Path, settings: HostSettings) -> Engine:
     from engines.piper import PiperTts
 
-    workers = settings.tts_workers
-    threads = min(_TTS_THREADS_MAX, _threads(workers))
-    return PiperTts(folder, cuda=_onnx_cuda(settings), threads=threads, workers=workers)
+    return PiperTts(folder, cuda=_onnx_cuda(settings), threads=_tts_threads(settings), workers=settings.tts_workers)
 
 
 def _kokoro(folder: Path, settings: HostSettings) -> Engine:
     from engines.kokoro import KokoroTts
 
-    workers = settings.tts_workers
-    threads = min(_TTS_THREADS_MAX, _threads(workers))
-    return KokoroTts(folder, cuda=_onnx_cuda(settings), threads=threads, workers=workers)
+    return KokoroTts(folder, cuda=_onnx_cuda(settings), threads=_tts_threads(settings), workers=settings.tts_workers)
 
 
 def _coqui_vits(folder: Path, settings: HostSettings) -> Engine:
@@ -139,6 +135,10 @@ def _cores() -> int:
 def _threads(workers: int) -> int:
     """Of each job, where so many are worked on at once."""
     return max(min(_LEAST_THREADS, _cores()), _cores() // workers)
+
+
+def _tts_threads(settings: HostSettings) -> int:
+    return min(_TTS_THREADS_MAX, _threads(settings.tts_workers))
 
 
 def _onnx_cuda(settings: HostSettings) -> int | None:
