@@ -64,8 +64,12 @@ def test_short_answers_end_by_six_tenths_of_a_second_though_the_turn_detector_ta
 
 
 def test_the_language_heard_chooses_the_lexicon() -> None:
-    text = "Ich hätte gerne eine"
-    assert silence_ms(text, 0.5, language="de") > silence_ms(text, 0.5, language="en")
+    def waits(language: str) -> list[int]:
+        return [silence_ms("Ich hätte gerne eine", score / 10, language=language) for score in range(1, 10)]
+
+    german, english = waits("de"), waits("en")
+    assert all(known >= unknown for known, unknown in zip(german, english, strict=True))
+    assert sum(german) >= sum(english) + 1_000  # more must come, whichever score the fitted deadlines lie at
 
 
 def test_digits_are_waited_for_however_much_each_group_sounds_like_an_end() -> None:
