@@ -30,7 +30,6 @@ SECTIONS: Final = {
     "overhead": "What the server adds to the same engine call.",
     "sessions": "Listening sessions per core, their memory, lag of the event loop.",
     "peers": "Beside wyoming-faster-whisper, whisper-live, piper's HTTP server and fastkokoro.",
-    "gpu": "Says what to run on a machine with a GPU.",
     "floors": "What the models alone cost, stage by stage: below that nothing can go.",
 }
 Run = Callable[[Bench, Result], Awaitable[None]]
@@ -113,7 +112,7 @@ def soak(*, minutes: float, share: float, **options: Any) -> None:  # noqa: ANN4
     "--into", type=click.Path(path_type=Path, dir_okay=False, exists=True), default=Path("docs/performance.md")
 )
 def docs(report: Path, into: Path) -> None:
-    """Write the table of docs/performance.md from a report."""
+    """Write the tables of docs/performance.md from a report; those on a GPU, if it was measured on one."""
     document.write(load(report), into)
     click.echo(f"{into} has the figures of {report}.")
 

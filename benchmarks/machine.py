@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,7 @@ _LOOK_S: Final = 0.1
 _IDLE_SHARE: Final = 0.2
 """Of a core: servers have timers."""
 _IDLE_WITHIN_S: Final = 15.0
+_GPU_S: Final = 10.0
 
 
 class Cores(Struct, frozen=True):
@@ -107,6 +109,7 @@ def conditions(*, device: str, compute_type: str, quick: bool) -> Conditions:
         device=device,
         compute_type=compute_type,
         quick=quick,
+        gpu=_gpu(device),
     )
 
 
@@ -114,6 +117,14 @@ def _usable() -> tuple[int, ...]:
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
+
+
+def _gpu(device: str) -> str:
+    kind, _, index = device.partition(":")
+    asks = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={index or 0}"]
+    if kind != "cuda" or shutil.which(asks[0]) is None:
+        return ""
+    return subprocess.run(asks, capture_output=True, text=True, check=False, timeout=_GPU_S).stdout.strip()
 
 
 def _version(name: str) -> str:

@@ -97,6 +97,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     device: str
     compute_type: str
     quick: bool
+    gpu: str = ""
+    """Its name, if ``device`` is one."""
 
 
 class Section(Struct, frozen=True, kw_only=True):

@@ -86,13 +86,13 @@ async def paced_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
     return Turn(answered_at - began - end_s, answer, late_s, decided_at - began - end_s)
 
 
-async def burst_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
+async def burst_turn(port: int, clip: Clip, *, silence_ms: int, partials: bool = True) -> Turn:
     """Send a clip and a second of silence at once, as from a file, and wait for its text."""
     end_s = clip.speech_end_samples / SESSION_RATE_HZ
     pcm = clip.pcm16 + hush_after(clip, 1.0 + silence_ms / 1000)
     with anyio.fail_after(_TIMEOUT_S):
         began = time.perf_counter()
-        async with _stream(port, clip, silence_ms) as socket:
+        async with _stream(port, clip, silence_ms, partials=partials) as socket:
             for start in range(0, len(pcm), _BURST_BYTES):
                 await socket.send(pcm[start : start + _BURST_BYTES])
             text, _ = await _final_text(socket, end_s)
@@ -104,10 +104,10 @@ async def burst_turn(port: int, clip: Clip, *, silence_ms: int) -> Turn:
 class _stream:  # noqa: N801  reads like the function it stands for
     """A session and its WebSocket, for the length of a block."""
 
-    def __init__(self, port: int, clip: Clip, silence_ms: int) -> None:
+    def __init__(self, port: int, clip: Clip, silence_ms: int, *, partials: bool = True) -> None:
         self._port = port
         turn = {"offset_ms": min(200, silence_ms), "silence_duration_ms": silence_ms, "reopen_ms": 0}
-        self._settings = {"language": clip.language, "partials": True, "turn": turn}
+        self._settings = {"language": clip.language, "partials": partials, "turn": turn}
         self._connecting: Any = None
 
     async def __aenter__(self) -> ClientConnection:

@@ -82,13 +82,13 @@ def _whisper(folder: Path, settings: HostSettings) -> Engine:
 def _piper(folder: Path, settings: HostSettings) -> Engine:
     from engines.piper import PiperTts
 
-    return PiperTts(folder, cuda=_onnx_cuda(settings), threads=_tts_threads(settings), workers=settings.tts_workers)
+    return PiperTts(folder, threads=_tts_threads(settings), workers=settings.tts_workers)
 
 
 def _kokoro(folder: Path, settings: HostSettings) -> Engine:
     from engines.kokoro import KokoroTts
 
-    return KokoroTts(folder, cuda=_onnx_cuda(settings), threads=_tts_threads(settings), workers=settings.tts_workers)
+    return KokoroTts(folder, threads=_tts_threads(settings), workers=settings.tts_workers)
 
 
 def _coqui_vits(folder: Path, settings: HostSettings) -> Engine:
@@ -139,20 +139,6 @@ def _threads(workers: int) -> int:
 
 def _tts_threads(settings: HostSettings) -> int:
     return min(_TTS_THREADS_MAX, _threads(settings.tts_workers))
-
-
-def _onnx_cuda(settings: HostSettings) -> int | None:
-    """The CUDA device for ONNX Runtime, whose usual build has none, while recognition may well have one."""
-    from engines.onnx_session import has_cuda
-
-    kind, _, index = settings.device.partition(":")
-    if kind == "cpu":
-        return None
-    if has_cuda():
-        return int(index or 0)
-    if kind == "cuda":
-        log.warning("synthesis_on_cpu", reason="this ONNX Runtime has no CUDA; onnxruntime-gpu has")
-    return None
 
 
 def _asr_workers(settings: HostSettings) -> int:

@@ -72,15 +72,14 @@ class KokoroTts:
 
     Args:
         model_dir: Folder with the graph and ``voices/*.bin``.
-        cuda: Number of the CUDA device to compute on; needs ``onnxruntime-gpu``.
         threads: Threads one synthesis computes with.
         workers: Syntheses at once.
 
     Raises:
-        SpeechError: ``missing_extra`` without piper-tts, ``model_corrupt``, or ``invalid_setting`` without CUDA.
+        SpeechError: ``missing_extra`` without piper-tts, or ``model_corrupt``.
     """
 
-    def __init__(self, model_dir: Path, *, cuda: int | None = None, threads: int = 1, workers: int = 2) -> None:
+    def __init__(self, model_dir: Path, *, threads: int = 1, workers: int = 2) -> None:
         self.lanes = Lanes(workers)
         self.voices = read_voices(model_dir)
         self._folder = model_dir
@@ -95,7 +94,7 @@ class KokoroTts:
         try:
             graph = OnnxGraph((model_dir / _GRAPH).read_bytes())
             (self._audio,) = graph.outputs
-            self._session = OnnxSession(graph.part(self._audio, _DURATIONS), threads=threads, cuda=cuda)
+            self._session = OnnxSession(graph.part(self._audio, _DURATIONS), threads=threads)
         except (OSError, ValueError):
             raise _corrupt(model_dir) from None
 

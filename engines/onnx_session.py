@@ -1,4 +1,7 @@
-"""ONNX Runtime sessions, opened the same way for every engine that uses them."""
+"""ONNX Runtime sessions, opened the same way for every engine that uses them.
+
+They compute on the CPU, also where there is a GPU: on one, the voices were slower (docs/performance.md).
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engines.onnx_arithmetic import is_exact
-from schemas.errors import ErrorCode, SpeechError
 
 _ort: Any = onnxruntime  # has no types
-
-
-def has_cuda() -> bool:
-    """Whether this ONNX Runtime can compute on CUDA devices."""
-    return "CUDAExecutionProvider" in _ort.get_available_providers()
 
 
 class OnnxSession:
@@ -28,18 +25,9 @@ class OnnxSession:
         model: The model's file, or its bytes.
         threads: Threads one call computes with. Many callers of one session with a thread each do more work than one
             caller with many threads, so this is 1 unless one call must be fast.
-        cuda: Number of the CUDA device to compute on.
-
-    Raises:
-        SpeechError: ``invalid_setting`` if CUDA was asked for and this ONNX Runtime has none.
     """
 
-    def __init__(self, model: Path | bytes, *, threads: int = 1, cuda: int | None = None) -> None:
-        if cuda is not None and not has_cuda():
-            raise SpeechError(
-                ErrorCode.INVALID_SETTING,
-                "This ONNX Runtime has no CUDA. Install onnxruntime-gpu in place of onnxruntime, or choose device cpu.",
-            )
+    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         options = _ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -49,25 +37,23 @@ class OnnxSession:
         options.enable_mem_pattern = False
         if not is_exact():
             options.add_session_config_entry("session.x64quantprecision", "1")
-        providers = ["CPUExecutionProvider"] if cuda is None else [("CUDAExecutionProvider", {"device_id": cuda})]
-        self.raw: Any = _opened(model, options, providers)
+        self.raw: Any = _opened(model, options)
         """The session itself, for libraries that want one."""
         self._run_options = _ort.RunOptions()
-        if cuda is None:
-            # The longest utterance ever spoken would otherwise be paid for in memory until the end of the process.
-            # Measured with a Piper voice: 130 MB less after 300 phonemes, for 13 % more processor time.
-            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        # The longest utterance ever spoken would otherwise be paid for in memory until the end of the process.
+        # Measured with a Piper voice: 130 MB less after 300 phonemes, for 13 % more processor time.
+        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The named outputs for these inputs."""
         return self.raw.run(list(outputs), dict(inputs), self._run_options)
 
 
-def _opened(model: Path | bytes, options: Any, providers: list[Any]) -> Any:  # noqa: ANN401 (ONNX Runtime has no types)
+def _opened(model: Path | bytes, options: Any) -> Any:  # noqa: ANN401 (ONNX Runtime has no types)
     if isinstance(model, Path):
-        return _ort.InferenceSession(str(model), options, providers=providers)
+        return _ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     # From a file a 63 MB voice takes 90 MB, from bytes 150: ONNX Runtime keeps what it was given.
     with NamedTemporaryFile(suffix=".onnx") as file:
         file.write(model)
         file.flush()
-        return _ort.InferenceSession(file.name, options, providers=providers)
+        return _ort.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])

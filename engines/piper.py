@@ -55,20 +55,18 @@ class PiperTts:
 
     Args:
         model_dir: Folder with one ``<voice>.onnx`` and its ``<voice>.onnx.json``.
-        cuda: Number of the CUDA device to compute on; needs ``onnxruntime-gpu``.
         threads: Threads one synthesis computes with.
         workers: Syntheses at once. espeak-ng is not thread-safe, but piper-tts holds a lock around it.
         network: What computes instead of the ``.onnx`` file, which the folder need not have then.
 
     Raises:
-        SpeechError: ``missing_extra`` without piper-tts, ``model_corrupt``, or ``invalid_setting`` without CUDA.
+        SpeechError: ``missing_extra`` without piper-tts, or ``model_corrupt``.
     """
 
     def __init__(
         self,
         model_dir: Path,
         *,
-        cuda: int | None = None,
         threads: int = 1,
         workers: int = 2,
         network: VitsNetwork | None = None,
@@ -79,7 +77,7 @@ class PiperTts:
         path = _config_path(model_dir)
         config = msgspec.json.decode(path.read_bytes())
         try:
-            parts = network or open_graph(path.with_suffix("").read_bytes(), threads=threads, cuda=cuda)
+            parts = network or open_graph(path.with_suffix("").read_bytes(), threads=threads)
             self._front = parts.front
             self._front_outputs = (parts.latents, parts.durations)
             # It is asked for phonemes only, and has no network to ask for more.

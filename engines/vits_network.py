@@ -36,20 +36,18 @@ class VitsNetwork(Struct, frozen=True, kw_only=True):
     decoder_takes_speaker: bool = False
 
 
-def open_graph(model: bytes, *, threads: int, cuda: int | None) -> VitsNetwork:
+def open_graph(model: bytes, *, threads: int) -> VitsNetwork:
     """The network of an ONNX file.
 
     Args:
         model: The file.
         threads: Threads one call computes with.
-        cuda: Number of the CUDA device to compute on; needs ``onnxruntime-gpu``.
 
     Raises:
         ValueError: These bytes are no VITS graph.
-        SpeechError: ``invalid_setting`` without CUDA.
     """
     parts = cut(model)
-    session = partial(OnnxSession, threads=threads, cuda=cuda)
+    session = partial(OnnxSession, threads=threads)
     return VitsNetwork(
         front=session(parts.front),
         durations=parts.durations,

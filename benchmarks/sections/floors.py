@@ -97,7 +97,7 @@ def _whisper(bench: Bench, threads: int) -> Times:
 def _piper(bench: Bench, threads: int) -> Times:
     folder = models_dir() / _PIPER
     (graph,) = folder.glob("*.onnx")
-    network = open_graph(graph.read_bytes(), threads=threads, cuda=None)
+    network = open_graph(graph.read_bytes(), threads=threads)
     assert network.flow is not None
     assert network.decoder is not None
     ran: Times = {}

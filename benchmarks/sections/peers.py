@@ -49,14 +49,16 @@ class Rival(Struct, frozen=True):
     ask: Callable[[int, Clip], Awaitable[str]]
     ours: tuple[str, ...]
     """What of Antiphon it is compared with."""
+    partials: bool
+    """Whether it recognises what was said so far, again and again: then Antiphon's sessions do so too."""
 
 
 async def run(bench: Bench, result: Result) -> None:
     """One peer after the other; one that cannot be had says why."""
     async with antiphon(bench) as ours:
         for rival in (
-            Rival("wyoming", "wyoming-faster-whisper", wyoming, _ask_wyoming, ("session", "upload")),
-            Rival("whisper_live", "whisper-live", whisper_live, _ask_whisper_live, ("session",)),
+            Rival("wyoming", "wyoming-faster-whisper", wyoming, _ask_wyoming, ("session", "upload"), partials=False),
+            Rival("whisper_live", "whisper-live", whisper_live, _ask_whisper_live, ("session",), partials=True),
         ):
             await _recognition(bench, result, ours, rival)
         piper = await voice_of(ours.port, "piper")
@@ -103,7 +105,7 @@ async def _walls(
     bench: Bench, ours: Running, theirs: Running, rival: Rival
 ) -> tuple[dict[str, list[float]], dict[str, list[str]], list[Clip]]:
     async def session(clip: Clip) -> str:
-        return (await burst_turn(ours.port, clip, silence_ms=_SILENCE_MS)).text
+        return (await burst_turn(ours.port, clip, silence_ms=_SILENCE_MS, partials=rival.partials)).text
 
     async def upload(clip: Clip) -> str:
         connection = Connection(ours.port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks import document
 from benchmarks.numbers_text import shown, with_interval
@@ -111,6 +112,25 @@ def test_the_document_has_the_figures_of_the_report_between_its_marks(tmp_path: 
     assert "`python -m benchmarks asr`" in text
     document.write(report, path)
     assert path.read_text("utf-8") == text
+
+
+def test_figures_of_a_gpu_have_a_place_of_their_own_and_no_targets(tmp_path: Path) -> None:
+    path = tmp_path / "performance.md"
+    path.write_text(
+        "<!-- benchmarks -->\nof the CPU\n<!-- /benchmarks -->\n"
+        "<!-- benchmarks on a GPU -->\nold\n<!-- /benchmarks on a GPU -->\n",
+        "utf-8",
+    )
+    there = replace(conditions(), device="cuda", compute_type="float16", gpu="H200")
+    measured = replace(section(row("asr.trimmed.greedy.n8", 5, 4.5, 5.5)), conditions=there)
+    document.write(Report().with_section(measured), path)
+    text = path.read_text("utf-8")
+    assert "of the CPU" in text
+    assert "old" not in text
+    assert "5× (4.50 to 5.50)" in text
+    assert "met" not in text
+    assert "`python -m benchmarks asr --device cuda --compute-type float16`" in text
+    assert "H200, float16" in text
 
 
 def test_a_document_without_marks_is_refused(tmp_path: Path) -> None:

@@ -70,33 +70,6 @@ def test_recognition_has_the_workers_asked_for_or_enough_that_a_turn_need_not_wa
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(
-    ("device", "built_for_cuda", "chosen"),
-    [("cuda:1", True, 1), ("auto", True, 0), ("cpu", True, None), ("cuda", False, None), ("auto", False, None)],
-)
-def test_voices_speak_on_the_device_asked_for_if_onnx_runtime_has_it(
-    model_dir: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-    device: str,
-    built_for_cuda: bool,
-    chosen: int | None,
-) -> None:
-    asked: list[int | None] = []
-
-    def piper(_: Path, *, cuda: int | None, threads: int, workers: int) -> None:
-        assert threads
-        assert workers
-        asked.append(cuda)
-
-    monkeypatch.setattr("engines.onnx_session.has_cuda", lambda: built_for_cuda)
-    store = ModelStore(model_dir(VOICE).parent, Catalog.load())
-    spec = installed_engines(store, HostSettings(device=device))[VOICE]
-    monkeypatch.setattr("engines.piper.PiperTts", piper)
-    spec.load()
-    assert asked == [chosen]
-
-
-@pytest.mark.real
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (3, 2), (6, 3), (64, 4)])
 def test_a_synthesis_has_two_threads_where_it_can_and_more_where_there_are_more_cores(
     model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, cores: int, threads: int

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -336,18 +335,6 @@ class TestRefusal:
         with pytest.raises(SpeechError) as raised:
             PiperTts(folder)
         assert raised.value.code is ErrorCode.MODEL_CORRUPT
-
-
-@pytest.mark.real
-def test_cuda_is_refused_where_there_is_none(steady: Path) -> None:
-    import onnxruntime  # noqa: PLC0415 (slow to import)
-
-    runtime: Any = onnxruntime
-    if "CUDAExecutionProvider" in runtime.get_available_providers():
-        pytest.skip("this ONNX Runtime has CUDA")
-    with pytest.raises(SpeechError, match="onnxruntime-gpu") as raised:
-        PiperTts(steady, cuda=0)
-    assert raised.value.code is ErrorCode.INVALID_SETTING
 
 
 def test_importing_the_adapter_imports_nothing_under_the_gpl() -> None:
