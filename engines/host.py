@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TurnDetector, Vad, VadState
 from engines.caller import Caller, Unlimited
-from engines.memory import give_back_freed_memory
+from engines.memory import give_back_freed_memory, keep_little_freed_memory
 from engines.names import quoted, some
 from engines.prompt_cache import Prompt, PromptCache, PromptCacheStats
 from engines.scheduler import Priority, SchedulerStats, Terms
@@ -46,6 +46,8 @@ _TURN_MAX_S: Final = 30
 """Longer audio takes more than one window of recognition: nobody waits for it in a conversation."""
 _REST_S: Final = 3.0
 """Longer than the pauses of a conversation."""
+_UNREST_S: Final = 300.0
+"""Of work without rest: then some tens of milliseconds for giving memory back are little."""
 
 
 class EngineHost:
@@ -76,6 +78,7 @@ class EngineHost:
         self._caller = Caller()
 
     async def __aenter__(self) -> Self:
+        keep_little_freed_memory()
         await self._stack.enter_async_context(self._tasks)
         for slot in self._slots:
             await self._stack.enter_async_context(slot.scheduler)
@@ -383,14 +386,15 @@ class EngineHost:
         )
 
     async def _give_back_memory(self) -> None:
-        """When recognition and synthesis have come to rest after some work."""
+        """When recognition and synthesis have come to rest after some work, or have been at work for long."""
         slots = [slot for slot in self._slots if slot.spec.kind in {ModelKind.ASR, ModelKind.TTS}]
         given_back_s = self._clock()
         while slots:
             await self._sleep(_REST_S)
             last_used_s = max(slot.last_used_s for slot in slots)
             is_at_rest = last_used_s + _REST_S <= self._clock() and not any(slot.busy for slot in slots)
-            if is_at_rest and last_used_s >= given_back_s:
+            is_due = is_at_rest or self._clock() - given_back_s >= _UNREST_S
+            if is_due and last_used_s >= given_back_s:
                 await to_thread.run_sync(give_back_freed_memory)
                 given_back_s = self._clock()
 

@@ -328,6 +328,30 @@ async def test_memory_is_given_back_once_after_work_when_engines_have_come_to_re
         assert len(given_back) == 1
 
 
+async def test_memory_is_given_back_now_and_then_under_load(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[float] = []
+    clock = Clock()
+    monkeypatch.setattr("engines.host.give_back_freed_memory", lambda: given_back.append(clock.now_s))
+    async with host_of({"asr": asr_spec(loader)}, clock) as host:
+        await host.load("asr")
+        assert loader.behaviour is not None
+        loader.behaviour.hang()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                host.transcribe,
+                SILENCE,
+                AsrOptions(),
+            )
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(29):
+                await clock.pass_time(10.0)
+            assert given_back == []
+            with anyio.fail_after(PATIENCE_S):
+                while not given_back:
+                    await clock.pass_time(10.0)
+            loader.behaviour.go_on()
+
+
 async def test_a_long_file_waits_behind_a_turn_that_came_later(loader: Loader) -> None:
     assert loader.behaviour is not None
     order: list[int] = []

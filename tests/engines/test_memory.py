@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,40 @@ def test_what_was_freed_in_small_pieces_goes_back_to_the_system() -> None:
     give_back_freed_memory()
     assert full_bytes - resident_bytes() > 100_000_000
     assert len(keep) == 12
+
+
+_FREE_LARGE_BLOCKS = """
+import numpy as np
+from pathlib import Path
+from engines.memory import keep_little_freed_memory
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096
+
+keep_little_freed_memory()
+for _ in range(3):  # glibc raises its bound when a block of its own is freed
+    np.ones(2_500_000, np.float32)
+pairs = [(np.ones(1_250_000, np.float32), np.ones(2_000, np.float32)) for _ in range(40)]
+small = [pair[1] for pair in pairs]
+full_bytes = resident_bytes()
+del pairs
+print(full_bytes - resident_bytes())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux' /proc")
+@pytest.mark.parametrize(
+    ("setting", "goes_back"), [({}, True), ({"MALLOC_MMAP_THRESHOLD_": "33554432"}, False)], ids=["ours", "operator's"]
+)
+def test_large_blocks_go_back_at_once_unless_the_operator_says_otherwise(
+    setting: dict[str, str], goes_back: bool
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
+    done = subprocess.run(
+        [sys.executable, "-c", _FREE_LARGE_BLOCKS], env={**environment, **setting}, capture_output=True, check=True
+    )
+    freed_bytes = int(done.stdout)
+    assert freed_bytes > 180_000_000 if goes_back else freed_bytes < 20_000_000
 
 
 @pytest.mark.parametrize(
