@@ -30,6 +30,7 @@ from engines.base import Cancellation, Lanes
 from engines.job_queue import JobQueue, Priority, Terms
 from engines.jobs import END, Call, Emitted, Items, Job, Outcome, Stream, Use
 from engines.memory import is_out_of_memory
+from engines.niceness import give_way
 from engines.scheduler_stats import Measures, SchedulerStats
 from schemas.errors import ErrorCode, SpeechError
 
@@ -377,9 +378,7 @@ class Scheduler:
     async def _execute(self, use: Use, started_at_s: float) -> None:
         outcomes: Sequence[Outcome] = ()
         with use.scope:
-            outcomes = await to_thread.run_sync(
-                use.jobs[0].work, use.jobs, self._judge, abandon_on_cancel=True, limiter=self._threads
-            )
+            outcomes = await to_thread.run_sync(self._work, use.jobs, abandon_on_cancel=True, limiter=self._threads)
         if use.scope.cancelled_caught:
             self._abandoned += 1
             outcomes = cast("list[Outcome]", [self._error(ErrorCode.SHUTTING_DOWN)] * len(use.jobs))
@@ -400,6 +399,11 @@ class Scheduler:
                     job.result = outcome
                 self._end(job, job.error)
         self._dispatch()
+
+    def _work(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """On a worker."""
+        give_way()
+        return jobs[0].work(jobs, self._judge)
 
     def _go_on(self, stream: Stream, item: object, now_s: float) -> None:
         """After a step that gave an item."""

@@ -15,6 +15,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from engines.base import Engine
+from engines.niceness import give_way
 from engines.scheduler import Scheduler
 from engines.spec import EngineSpec
 from schemas.errors import ErrorCode, SpeechError
@@ -191,6 +192,7 @@ def resident_bytes() -> int:
 
 
 def _load_measured(load: Callable[[], Engine]) -> tuple[Engine, int]:
+    give_way()
     before_bytes = resident_bytes()
     engine = load()
     return engine, max(0, resident_bytes() - before_bytes)
