@@ -30,8 +30,8 @@ POINTS = {
 }
 """Of the README.
 
-The kernels for int8 decide some words, and each instruction set has its own. All utterances, greedy and with beam 5, by
-CTranslate2 itself on one processor: 14.87 and 11.81 % with AVX2, 15.30 and 11.39 % with AVX-512.
+The kernels for int8 decide some words, and each instruction set has its own. All utterances by CTranslate2 itself on
+one processor: greedy 14.87 to 15.82 %, with beam 5 11.39 to 12.34 %; see docs/evals.md.
 """
 KERNELS = 0.45
 KERNELS_OF_A_LANGUAGE = 2.5  # some have 124 words
