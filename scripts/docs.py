@@ -26,6 +26,7 @@ from schemas.errors import ERRORS
 from schemas.events import ClientEvent, ServerEvent
 from schemas.sessions import SessionSettings, TurnSettings
 from server.settings import Settings, setting_fields
+from session.end_of_turn import WEIGHTS as END_OF_TURN
 from tools.docs import tools_page
 from tools.export import ToolFormat, exported
 from tools.registry import TOOLS
@@ -123,6 +124,11 @@ def _event_rows(union: object) -> Callable[[], Iterator[Row]]:
     return rows
 
 
+def _deadline_rows() -> Iterator[Row]:
+    for least, silence_ms in END_OF_TURN.deadlines:
+        yield f"{least:g}", f"{silence_ms} ms"
+
+
 def _markdown_text(docstring: str) -> str:
     text = re.sub(r":(?:data|class|mod|func):`~?([^`]*)`", r"`\1`", docstring).replace("``", "`")
     return " ".join(text.split())
@@ -134,6 +140,7 @@ TABLES: Final[dict[str, tuple[Row, Callable[[], Iterator[Row]]]]] = {
     "models": (("model", "what it is", "size", "used", "licence", "notes"), _model_rows),
     "session": (("field", "default", "allowed", "meaning"), _field_rows(SessionSettings)),
     "turn": (("field", "default", "allowed", "meaning"), _field_rows(TurnSettings)),
+    "deadlines": (("probability, at least", "silence"), _deadline_rows),
     "server_events": (("type", "fields", "meaning"), _event_rows(ServerEvent)),
     "client_events": (("type", "fields", "meaning"), _event_rows(ClientEvent)),
 }
