@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TurnDetector, Vad, VadState
 from engines.caller import Caller, Unlimited
-from engines.memory import give_back_freed_memory, keep_little_freed_memory
+from engines.memory import give_back_freed_memory, share_heaps
 from engines.names import quoted, some
 from engines.prompt_cache import Prompt, PromptCache, PromptCacheStats
 from engines.scheduler import Priority, SchedulerStats, Terms
@@ -46,8 +46,8 @@ _TURN_MAX_S: Final = 30
 """Longer audio takes more than one window of recognition: nobody waits for it in a conversation."""
 _REST_S: Final = 3.0
 """Longer than the pauses of a conversation."""
-_UNREST_S: Final = 300.0
-"""Of work without rest: then some tens of milliseconds for giving memory back are little."""
+_UNREST_S: Final = 60.0
+"""Of work without rest: of that, some tens of milliseconds for giving memory back are little."""
 
 
 class EngineHost:
@@ -78,7 +78,7 @@ class EngineHost:
         self._caller = Caller()
 
     async def __aenter__(self) -> Self:
-        keep_little_freed_memory()
+        share_heaps()
         await self._stack.enter_async_context(self._tasks)
         for slot in self._slots:
             await self._stack.enter_async_context(slot.scheduler)

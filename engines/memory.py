@@ -1,9 +1,8 @@
 """Memory: giving it back to the system, and knowing when a device has none left.
 
 glibc keeps what engines have freed, in case they want it again, in as many places as there are threads: under load a
-server held 700 MB of it, more with each hour, beside 300 MB in use. So there are fewer places, buffers of large tensors
-go back as soon as they are free, and the rest when the engines have come to rest, or have not for long. What that saves
-and costs: docs/adr/0039-memory-goes-back.md.
+server held 700 MB of it, more with each hour, beside 300 MB in use. So there are fewer places, and they are emptied
+when the engines have come to rest, or have not for a while. What that saves and costs: ADR 0039.
 """
 
 from __future__ import annotations
@@ -18,15 +17,11 @@ from typing import Final, cast
 _OUT_OF_MEMORY: Final = ("out of memory", "failed to allocate memory", "status_alloc_failed", "bad_alloc")
 _ARENAS: Final = -8
 """``M_ARENA_MAX`` of glibc's ``malloc.h``: heaps that threads share; eight for each core, if nobody says otherwise."""
-_MAPPED_FROM: Final = -3
-"""``M_MMAP_THRESHOLD``: blocks of at least so many bytes are mapped one by one. By itself it rises to 32 MB, so that
-every tensor leaves a hole."""
-_MAPPED_FROM_BYTES: Final = 4_000_000
 _OPERATORS_OWN: Final = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
-def keep_little_freed_memory() -> None:
-    """Set glibc's bounds on what it keeps, for the whole process; threads that run already keep their heaps.
+def share_heaps() -> None:
+    """Have glibc keep freed memory in as many places as there are cores; threads that run already keep their own.
 
     Nothing happens where the environment has settings for it, or another allocator, or the C library is not glibc.
     """
@@ -34,7 +29,6 @@ def keep_little_freed_memory() -> None:
         return
     if (set_option := _of_glibc("mallopt")) is not None:
         set_option(_ARENAS, os.cpu_count() or 1)
-        set_option(_MAPPED_FROM, _MAPPED_FROM_BYTES)
 
 
 def give_back_freed_memory() -> None:

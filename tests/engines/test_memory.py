@@ -26,38 +26,49 @@ def test_what_was_freed_in_small_pieces_goes_back_to_the_system() -> None:
     assert len(keep) == 12
 
 
-_FREE_LARGE_BLOCKS = """
-import numpy as np
+_ALLOCATE_IN_THREADS = """
+import ctypes, threading
 from pathlib import Path
-from engines.memory import keep_little_freed_memory
+from engines.memory import share_heaps
 
-def resident_bytes():
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096
+share_heaps()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+here, done = threading.Barrier(65), threading.Event()
 
-keep_little_freed_memory()
-for _ in range(3):  # glibc raises its bound when a block of its own is freed
-    np.ones(2_500_000, np.float32)
-pairs = [(np.ones(1_250_000, np.float32), np.ones(2_000, np.float32)) for _ in range(40)]
-small = [pair[1] for pair in pairs]
-full_bytes = resident_bytes()
-del pairs
-print(full_bytes - resident_bytes())
+def allocate():
+    libc.malloc(1000)
+    here.wait()
+    done.wait()
+
+for _ in range(64):
+    threading.Thread(target=allocate, daemon=True).start()
+here.wait()
+stream = ctypes.c_void_p.in_dll(libc, "stdout")
+libc.malloc_info(0, stream)
+libc.fflush(stream)
+done.set()
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux' /proc")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="heaps are those of glibc")
 @pytest.mark.parametrize(
-    ("setting", "goes_back"), [({}, True), ({"MALLOC_MMAP_THRESHOLD_": "33554432"}, False)], ids=["ours", "operator's"]
+    ("setting", "fewest", "most"),
+    [({}, 1, os.cpu_count() or 1), ({"MALLOC_ARENA_MAX": "60"}, 50, 60)],
+    ids=["ours", "operator's"],
 )
-def test_large_blocks_go_back_at_once_unless_the_operator_says_otherwise(
-    setting: dict[str, str], goes_back: bool
+def test_there_are_as_many_heaps_as_cores_unless_the_operator_says_otherwise(
+    setting: dict[str, str], fewest: int, most: int
 ) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
     done = subprocess.run(
-        [sys.executable, "-c", _FREE_LARGE_BLOCKS], env={**environment, **setting}, capture_output=True, check=True
+        [sys.executable, "-c", _ALLOCATE_IN_THREADS],
+        env={**environment, **setting},
+        capture_output=True,
+        check=True,
+        text=True,
     )
-    freed_bytes = int(done.stdout)
-    assert freed_bytes > 180_000_000 if goes_back else freed_bytes < 20_000_000
+    assert fewest <= done.stdout.count("<heap nr=") <= most
 
 
 @pytest.mark.parametrize(
