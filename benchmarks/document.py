@@ -22,9 +22,12 @@ def write(report: Report, path: Path) -> None:
     """Fill in what stands between the marks for such a report.
 
     Raises:
-        ValueError: There are no marks in the document.
+        ValueError: There are no marks in the document, or only a part of the report was measured on a GPU.
     """
-    on_gpu = any(section.conditions.device.startswith("cuda") for section in report.sections)
+    devices = {section.conditions.device.startswith("cuda") for section in report.sections}
+    if len(devices) > 1:
+        raise ValueError("Some sections were measured on a GPU, some not: give each device an --out of its own.")
+    on_gpu = devices == {True}
     place = "benchmarks on a GPU" if on_gpu else "benchmarks"
     marked = re.compile(f"(?P<open><!-- {place} -->\n).*?(?P<close><!-- /{place} -->)", re.DOTALL)
     text = path.read_text("utf-8")

@@ -120,11 +120,15 @@ def _usable() -> tuple[int, ...]:
 
 
 def _gpu(device: str) -> str:
+    """Its name; ``CUDA_VISIBLE_DEVICES`` is not looked at."""
     kind, _, index = device.partition(":")
     asks = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={index or 0}"]
     if kind != "cuda" or shutil.which(asks[0]) is None:
         return ""
-    return subprocess.run(asks, capture_output=True, text=True, check=False, timeout=_GPU_S).stdout.strip()
+    try:
+        return subprocess.run(asks, capture_output=True, text=True, check=True, timeout=_GPU_S).stdout.strip()
+    except subprocess.SubprocessError:
+        return ""
 
 
 def _version(name: str) -> str:

@@ -46,8 +46,8 @@ _TURN_MAX_S: Final = 30
 """Longer audio takes more than one window of recognition: nobody waits for it in a conversation."""
 _REST_S: Final = 3.0
 """Longer than the pauses of a conversation."""
-_UNREST_S: Final = 60.0
-"""Of work without rest: of that, some tens of milliseconds for giving memory back are little."""
+_GIVE_BACK_EVERY_S: Final = 60.0
+"""Where there is no rest: of a minute, some tens of milliseconds for giving memory back are little."""
 
 
 class EngineHost:
@@ -386,17 +386,18 @@ class EngineHost:
         )
 
     async def _give_back_memory(self) -> None:
-        """When recognition and synthesis have come to rest after some work, or have been at work for long."""
+        """When recognition and synthesis have come to rest after some work, and now and then while they work."""
         slots = [slot for slot in self._slots if slot.spec.kind in {ModelKind.ASR, ModelKind.TTS}]
         given_back_s = self._clock()
         while slots:
             await self._sleep(_REST_S)
-            last_used_s = max(slot.last_used_s for slot in slots)
-            is_at_rest = last_used_s + _REST_S <= self._clock() and not any(slot.busy for slot in slots)
-            is_due = is_at_rest or self._clock() - given_back_s >= _UNREST_S
-            if is_due and last_used_s >= given_back_s:
-                await to_thread.run_sync(give_back_freed_memory)
-                given_back_s = self._clock()
+            now_s, last_used_s = self._clock(), max(slot.last_used_s for slot in slots)
+            busy = any(slot.busy for slot in slots)
+            is_at_rest = not busy and last_used_s + _REST_S <= now_s
+            if is_at_rest or now_s - given_back_s >= _GIVE_BACK_EVERY_S:
+                if busy or last_used_s >= given_back_s:
+                    await to_thread.run_sync(give_back_freed_memory)
+                given_back_s = now_s
 
     async def _unload_idle_engines(self, keep_alive_s: float) -> None:
         while True:

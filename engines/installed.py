@@ -7,8 +7,6 @@ An adapter is imported when its engine is loaded: a server that speaks with one 
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Final
 import structlog
 
 from engines.base import Engine
+from engines.cores import usable_cores
 from engines.models.catalog import ModelEntry
 from engines.models.store import ModelStore
 from engines.spec import EngineSpec, HostSettings
@@ -127,14 +126,9 @@ _ADAPTERS: Final[dict[str, _Adapter]] = {
 }
 
 
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
 def _threads(workers: int) -> int:
     """Of each job, where so many are worked on at once."""
-    return max(min(_LEAST_THREADS, _cores()), _cores() // workers)
+    return max(min(_LEAST_THREADS, usable_cores()), usable_cores() // workers)
 
 
 def _tts_threads(settings: HostSettings) -> int:
@@ -143,7 +137,7 @@ def _tts_threads(settings: HostSettings) -> int:
 
 def _asr_workers(settings: HostSettings) -> int:
     # At least two, so that a turn need not wait for a file.
-    return settings.asr_workers or min(max(_cores(), 2), _MAX_AUTO_WORKERS)
+    return settings.asr_workers or min(max(usable_cores(), 2), _MAX_AUTO_WORKERS)
 
 
 def _read_voices(entry: ModelEntry, store: ModelStore) -> tuple[Voice, ...]:

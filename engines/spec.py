@@ -16,7 +16,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     """How engines are run."""
 
     device: str = "auto"
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    """Of recognition and of voices on torch: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     compute_type: str = "auto"
     """Of recognition: ``auto`` or a CTranslate2 compute type, such as ``int8``."""
     asr_workers: int | None = None

@@ -87,6 +87,7 @@ async def _recognition(bench: Bench, result: Result, ours: Running, rival: Rival
             "WER, Antiphon": f"{wer_percent(clips, written[key]):.1f} %",
             f"WER, {rival.name}": f"{wer_percent(clips, written['theirs']):.1f} %",
             "beam": str(BEAM),
+            "partial transcripts": "yes" if rival.partials else "none on either side",
         }
         result.rows.append(
             Row(

@@ -20,7 +20,9 @@ _OPTIONS = (
         help="Settings file, TOML. [env: ANTIPHON_CONFIG]",
     ),
     click.option("--models-dir", "models__dir", type=click.Path(file_okay=False), help="Folder of models."),
-    click.option("--device", "engine__device", metavar="auto|cpu|cuda|cuda:N", help="Where engines run."),
+    click.option(
+        "--device", "engine__device", metavar="auto|cpu|cuda|cuda:N", help="Where recognition and voices on torch run."
+    ),
     click.option("--compute-type", "engine__compute_type", metavar="TYPE", help="Of recognition: int8, float16 …"),
 )
 

@@ -133,6 +133,14 @@ def test_figures_of_a_gpu_have_a_place_of_their_own_and_no_targets(tmp_path: Pat
     assert "H200, float16" in text
 
 
+def test_figures_of_two_devices_are_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "performance.md"
+    path.write_text("<!-- benchmarks -->\n<!-- /benchmarks -->\n", "utf-8")
+    there = replace(section(name="turn"), conditions=replace(conditions(), device="cuda"))
+    with pytest.raises(ValueError, match="--out of its own"):
+        document.write(Report().with_section(section()).with_section(there), path)
+
+
 def test_a_document_without_marks_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "performance.md"
     path.write_text("nothing", "utf-8")

@@ -79,7 +79,7 @@ def test_a_synthesis_has_two_threads_where_it_can_and_more_where_there_are_more_
     def speaker(_: Path, *, threads: int, **__: Any) -> None:
         asked.append(threads)
 
-    monkeypatch.setattr("engines.installed._cores", lambda: cores)
+    monkeypatch.setattr("engines.installed.usable_cores", lambda: cores)
     monkeypatch.setattr("engines.piper.PiperTts", speaker)
     monkeypatch.setattr("engines.kokoro.KokoroTts", speaker)
     engines = installed_engines(ModelStore(model_dir(VOICE).parent, Catalog.load()), HostSettings(tts_workers=2))

@@ -44,6 +44,23 @@ def test_a_thread_that_computes_gives_way_and_so_do_those_it_starts() -> None:
     assert niceness() == before
 
 
+def test_where_a_sandbox_forbids_it_the_work_is_done_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr("os.nice", forbidden)
+    found: list[str] = []
+
+    def compute() -> None:
+        give_way()
+        found.append("computed")
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+    assert found == ["computed"]
+
+
 @pytest.mark.anyio
 async def test_engines_are_loaded_and_work_on_such_threads() -> None:
     before = niceness()
