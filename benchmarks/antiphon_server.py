@@ -75,6 +75,14 @@ async def metrics(port: int) -> str:
     return (await connection.get("/metrics")).checked().body.decode()
 
 
+def total_of(exposition: str, series: str) -> float:
+    """The value of one series, named with its labels. Raises ``RuntimeError`` if the server does not show it."""
+    found = re.search(rf"^{re.escape(series)} (\S+)$", exposition, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"The server shows no {series}.")
+    return float(found[1])
+
+
 def histogram(exposition: str, name: str) -> dict[float, float]:
     """Counts of a histogram without labels, by upper bound: each of all that is smaller."""
     found = re.findall(rf'^{re.escape(name)}_bucket{{le="([^"]+)"}} (\S+)$', exposition, re.MULTILINE)

@@ -24,8 +24,9 @@ WAITING_S: Final = 1.0
 """Audio that may wait for the models before whoever sends it waits too."""
 _ASKED_FRAMES_MAX: Final = 32
 """At the model at once: a second, which it takes a few milliseconds for."""
-_LIVE_FRAMES: Final = 16
-"""The newest half second goes frame by frame: recognition and turn detector answer meanwhile, as when it is spoken."""
+_LIVE_FRAMES: Final = 4
+"""The newest goes frame by frame: recognition and turn detector answer meanwhile, as when it is spoken. Of what a busy
+server lets wait longer, all the rest goes at once: with a frame a call nobody would catch up."""
 _SAMPLE_BYTES: Final = 2
 
 
@@ -111,7 +112,8 @@ class AudioInput:
             self._vad_state = self._voice_activity.initial_state()
         self._fed += pcm16
         self._moved_s = monotonic()
-        self.go_on()
+        if len(self._fed) >= self._frame_bytes:
+            self.go_on()
         return True
 
     async def after_heard(self, do: Callable[[], None], *, fill: bool) -> bool:

@@ -61,6 +61,7 @@ class TurnRecognizer:
     Args:
         owner: For whom: the scheduler shares the engine out among owners.
         counts: Counted up here.
+        may_wait: Whether a final transcript need not be begun yet: whether it is wanted will be known at once.
         on_partial: Gets the action answered, the words so far and their language.
         on_final: Gets the generation; :attr:`final` then holds its transcript, empty if recognition failed.
         on_score: Gets the generation and the turn detector's probability, ``None`` without a detector.
@@ -75,6 +76,7 @@ class TurnRecognizer:
         deadline_s: float,
         counts: RecognitionCounts,
         *,
+        may_wait: Callable[[], bool] = lambda: False,
         on_partial: Callable[[PartialAsr, LocalAgreement, str], None],
         on_final: Callable[[int], None],
         on_score: Callable[[int, float | None], None],
@@ -85,10 +87,12 @@ class TurnRecognizer:
         self._audio = audio
         self._deadline_s = deadline_s
         self._counts = counts
+        self._may_wait = may_wait
         self._on_partial = on_partial
         self._on_final = on_final
         self._on_score = on_score
         self._partial_scope: CancelScope | None = None
+        self._put_off: FinalizeAsr | None = None
         self._final_scope: CancelScope | None = None
         self._score_scope: CancelScope | None = None
         self._turn: int = 0
@@ -117,8 +121,16 @@ class TurnRecognizer:
             tasks.start_soon(self._run_partial, action, self._partial_scope)
 
     def finalize(self, tasks: TaskGroup, action: FinalizeAsr) -> None:
-        """Start the final transcript. A partial that still runs would only hold it up."""
+        """Start the final transcript, at once or later. A partial that still runs would only hold it up."""
         self._stop()
+        self._put_off = action
+        self.go_on(tasks)
+
+    def go_on(self, tasks: TaskGroup) -> None:
+        """Start the final transcript that was put off, unless it may wait longer."""
+        if self._put_off is None or self._may_wait():
+            return
+        action, self._put_off = self._put_off, None
         self._counts.finals_begun += 1
         self._final_scope = CancelScope()
         tasks.start_soon(self._run_final, action, self._final_scope)
@@ -131,7 +143,8 @@ class TurnRecognizer:
 
     def void_final(self) -> None:
         """Stop what runs: the user went on, and the answer is void."""
-        self._counts.finals_dropped += 1
+        self._counts.finals_dropped += self._put_off is None
+        self._put_off = None
         self._stop()
 
     def _stop(self) -> None:

@@ -143,6 +143,7 @@ class Session:
             self._audio,
             limits.asr_deadline_s,
             counts,
+            may_wait=self._will_know_soon,
             on_partial=self._on_partial,
             on_final=self._on_final,
             on_score=lambda generation, probability: self._dispatch(EndOfTurnScore(generation, probability)),
@@ -443,6 +444,11 @@ class Session:
         is_weighed = self._state.user is UserState.PAUSED and is_asked
         return is_weighed or self._state.user is UserState.COMMIT
 
+    def _will_know_soon(self) -> bool:
+        """Whether the audio at hand tells at once if a silence was the end, and nothing else is to be known of it."""
+        is_weighed = self.settings.turn.silence_duration_ms is None
+        return not is_weighed and self._input.unheard_s > BEHIND_S and self._state.user is not UserState.COMMIT
+
     def _fail(self, error: Exception) -> None:
         logger.error("session_failed", session_id=self.session_id, exc_info=error)
         self._close_reason = self._close_reason or "failed"
@@ -457,6 +463,7 @@ class Session:
         self._latency.stepped(before, self._state, now_us)
         for action in actions:
             self._perform(action)
+        self._recognizer.go_on(self._tasks)
         if not isinstance(event, VadFrame):
             self._input.go_on()
 

@@ -183,3 +183,17 @@ async def test_a_final_transcript_begun_too_soon_is_stopped_in_the_engine_and_th
         async with manager.subscribe(session.session_id) as events:
             told = [type(published.event) async for published in events]
     assert told == [SessionOpened, SpeechStarted, SpeechStopped, TurnEager, TurnEnded, SessionClosed]
+
+
+@pytest.mark.parametrize(("silence_duration_ms", "begun"), [(600, 1), (None, 2)])
+async def test_a_recording_whose_pauses_end_by_length_alone_has_no_text_made_but_the_final_one(
+    sessions: SessionManager, user: User, silence_duration_ms: int | None, begun: int
+) -> None:
+    with anyio.fail_after(60):
+        turn_settings = TurnSettings(offset_ms=200, silence_duration_ms=silence_duration_ms)
+        session = await sessions.open(SessionSettings(partials=False, turn=turn_settings))
+        await session.feed(user.speech("First this,") + user.silence(320) + user.speech("then that.") + bytes(64_000))
+        turn = await session.listen(20)
+    assert turn is not None
+    assert turn.text == "First this, then that."
+    assert sessions.recognition.finals_begun == begun
