@@ -50,14 +50,8 @@ class Clip(Struct, frozen=True, kw_only=True):
 
     @property
     def wav(self) -> bytes:
-        """The same as a WAV file."""
-        file = io.BytesIO()
-        with wave.open(file, "wb") as writer:
-            writer.setnchannels(1)
-            writer.setsampwidth(2)
-            writer.setframerate(SESSION_RATE_HZ)
-            writer.writeframes(self.pcm16)
-        return file.getvalue()
+        """The same as a WAV file. Made once."""
+        return _wav(self)
 
     @property
     def speech_end_samples(self) -> int:
@@ -86,12 +80,17 @@ def manifest() -> tuple[Clip, ...]:
 
 
 def utterances(*, max_s: float = 1e9, language: str | None = None) -> tuple[Clip, ...]:
-    """Recordings of one sentence or so, with their text, in an order that mixes where they come from."""
+    """Recordings of one sentence or so, with their text, in an order that mixes where they come from.
+
+    They are decoded by then: no clock that runs later has that in it.
+    """
     found = [
         clip
         for clip in manifest()
         if clip.kind == "utterance" and clip.duration_s <= max_s and language in {None, clip.language}
     ]
+    for clip in found:
+        _wav(clip)
     random.Random(SEED).shuffle(found)
     return tuple(found)
 
@@ -113,6 +112,17 @@ def hush(duration_s: float) -> bytes:
     frames = round(duration_s * SESSION_RATE_HZ)
     samples = np.resize(silence.samples, frames)
     return pcm16_from_float(samples)
+
+
+@cache
+def _wav(clip: Clip) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(SESSION_RATE_HZ)
+        writer.writeframes(clip.pcm16)
+    return file.getvalue()
 
 
 @cache

@@ -38,7 +38,10 @@ _FRAMES_STEP: Final = 200
 _MIN_FRAMES: Final = 800
 """The shortest that loses nothing. In ten seconds, texts of two or three break off more often than in eight."""
 _PADDING_S: Final = 3.0
-"""Silence the model needs behind the speech: with half a second it loops, with two it errs more than with three."""
+"""What the model needs behind the speech: with half a second it loops, with two it errs more than with three."""
+_SILENCE: Final = np.zeros(SESSION_RATE_HZ // 2, np.float32)
+"""That much of it is silence, the rest is blank. A turn's audio ends with its last word, and blank right behind that
+makes texts lack their end."""
 _MAX_COMPRESSION: Final = 2.4
 """Whisper's own mark of a loop."""
 _MIN_LOGPROB: Final = -1.0
@@ -135,7 +138,7 @@ class WindowDecoder:
         """The log-mel spectrograms the encoder is shown: ``float32, (b, bins, frames)``."""
         features = np.zeros((len(recordings), self._model.feature_extractor.mel_filters.shape[0], frames), np.float32)
         for row, samples in zip(features, recordings, strict=True):
-            heard: NDArray[np.float32] = self._model.feature_extractor(samples)[:, :frames]
+            heard: NDArray[np.float32] = self._model.feature_extractor(np.concatenate((samples, _SILENCE)))[:, :frames]
             # As faster-whisper fills up its own window: with zeros behind the features.
             row[:, : heard.shape[1]] = heard
         return features
