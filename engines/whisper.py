@@ -61,6 +61,8 @@ class WhisperAsr:
         compute_type: ``default`` (as the weights are stored), ``auto`` (the fastest here), or any type CTranslate2
             has on the device, such as ``int8`` or ``float16``.
         cpu_threads: Threads one transcription computes with on a CPU; 0 leaves it to CTranslate2.
+        turn_threads: The same in a trimmed window, which is mostly decoding, one word after the other. With others than
+            ``cpu_threads``, weights are in memory twice; on a GPU it means nothing.
         num_workers: Transcriptions computed at once, for calls from several threads.
         max_batch: Turns recognised together; ``None`` measures how many had best be (:mod:`engines.whisper_batch`).
         exact_window: Whether the window is never trimmed, whatever the options of a job.
@@ -77,6 +79,7 @@ class WhisperAsr:
         device: str = "auto",
         compute_type: str = "default",
         cpu_threads: int = 0,
+        turn_threads: int | None = None,
         num_workers: int = 1,
         max_batch: int | None = 1,
         exact_window: bool = False,
@@ -99,10 +102,19 @@ class WhisperAsr:
             num_workers=num_workers,
             local_files_only=True,
         )
+        self._turn_model = self._model
+        if not exact_window and turn_threads not in {None, cpu_threads} and self._model.model.device == "cpu":
+            self._turn_model = copy.copy(self._model)
+            self._turn_model.model = _ct2.models.Whisper(
+                str(model_dir),
+                compute_type=compute_type,
+                intra_threads=turn_threads,
+                inter_threads=num_workers,
+            )
         if exact_window:  # whole windows are recognised one by one
             max_batch = 1
-        self.lanes = Lanes(num_workers, best_batch(self._model) if max_batch is None else max_batch)
-        self._window = WindowDecoder(self._model)
+        self.lanes = Lanes(num_workers, best_batch(self._turn_model) if max_batch is None else max_batch)
+        self._window = WindowDecoder(self._turn_model)
         self._exact_window = exact_window
         self.languages: frozenset[str] = frozenset(self._model.supported_languages)
 
@@ -133,8 +145,9 @@ class WhisperAsr:
 
     def close(self) -> None:
         """Free the model's memory."""
-        self._model.model.unload_model()
-        del self._model, self._window
+        for model in {self._model.model, self._turn_model.model}:
+            model.unload_model()
+        del self._model, self._turn_model, self._window
 
     def _without_model(self, job: AsrJob) -> Transcript | SpeechError | None:
         """What can be said of a job without the model: that it cannot be done, or that there is no speech."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soxr
 
+from engines import installed
 from engines.base import AsrOptions, Lanes
 from engines.host import EngineHost
 from engines.installed import installed_engines
@@ -69,6 +70,29 @@ def test_recognition_has_the_workers_asked_for_or_enough_that_a_turn_need_not_wa
     assert lanes().max_batch in {1, 4}
 
 
+@pytest.mark.parametrize(
+    ("weights_mb", "cpu_threads", "threads"), [(144, None, 1), (484, None, None), (144, 2, None), (None, None, None)]
+)
+def test_a_turn_has_one_thread_where_the_weights_are_small_and_nobody_says_otherwise(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    weights_mb: int | None,
+    cpu_threads: int | None,
+    threads: int | None,
+) -> None:
+    asked: list[int | None] = []
+
+    def recogniser(_: Path, *, turn_threads: int | None, **__: Any) -> None:
+        asked.append(turn_threads)
+
+    monkeypatch.setattr("engines.whisper.WhisperAsr", recogniser)
+    if weights_mb is not None:
+        with (tmp_path / "model.bin").open("wb") as file:
+            file.truncate(weights_mb * 1_000_000)
+    installed._whisper(tmp_path, HostSettings(cpu_threads=cpu_threads))  # pyright: ignore[reportPrivateUsage]
+    assert asked == [threads]
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (3, 2), (6, 3), (64, 4)])
 def test_a_synthesis_has_two_threads_where_it_can_and_more_where_there_are_more_cores(
@@ -79,10 +103,10 @@ def test_a_synthesis_has_two_threads_where_it_can_and_more_where_there_are_more_
     def speaker(_: Path, *, threads: int, **__: Any) -> None:
         asked.append(threads)
 
+    engines = installed_engines(ModelStore(model_dir(VOICE).parent, Catalog.load()), HostSettings(tts_workers=2))
     monkeypatch.setattr("engines.installed.usable_cores", lambda: cores)
     monkeypatch.setattr("engines.piper.PiperTts", speaker)
     monkeypatch.setattr("engines.kokoro.KokoroTts", speaker)
-    engines = installed_engines(ModelStore(model_dir(VOICE).parent, Catalog.load()), HostSettings(tts_workers=2))
     for name in (VOICE, "kokoro-82m-v1.0-int8"):
         engines[name].load()
     assert asked == [threads, threads]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
+import ctranslate2
 import numpy as np
 import pytest
 from faster_whisper import WhisperModel
@@ -426,6 +427,32 @@ def test_with_an_exact_window_a_turn_is_recognised_as_faster_whisper_does_it(
     assert set(encoded_frames) == {3_000}
     segments, _ = libraries[EN].transcribe(recording(JFK), condition_on_previous_text=False)
     assert found.text == "".join(segment.text for segment in segments).strip()
+
+
+@pytest.mark.real
+def test_turns_may_have_threads_of_their_own(
+    model_dir: ModelDir, english: WhisperAsr, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    whisper: Any = cast("Any", ctranslate2).models.Whisper
+
+    def spied(*given: Any, intra_threads: int, **others: Any) -> Any:
+        made.append(intra_threads)
+        return whisper(*given, intra_threads=intra_threads, **others)
+
+    monkeypatch.setattr("ctranslate2.models.Whisper", spied)
+    for turn_threads, threads in ((1, [2, 1]), (2, [2]), (None, [2])):
+        made.clear()
+        engine = WhisperAsr(
+            model_dir(EN), device="cpu", compute_type="int8", cpu_threads=2, turn_threads=turn_threads, num_workers=2
+        )
+        try:
+            assert made == threads
+            for trimmed in (True, False):
+                text = transcribed(engine, recording(BRIDGE), trimmed=trimmed).text
+                assert text == transcribed(english, recording(BRIDGE), trimmed=trimmed).text
+        finally:
+            engine.close()
 
 
 @pytest.mark.real
