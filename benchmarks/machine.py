@@ -77,19 +77,19 @@ def memory_bytes(pid: int) -> int:
     return total
 
 
+def processor_s(pids: Sequence[int]) -> float:
+    """Processor time that processes have used so far, without their children."""
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(one.user + one.system for one in times)
+
+
 async def idle(pids: Sequence[int]) -> None:
     """Wait, within bounds, until these processes compute nothing: what one side left to do must not slow the other."""
-    processes = [psutil.Process(pid) for pid in pids]
-
-    def used_s() -> float:
-        times = [process.cpu_times() for process in processes]
-        return sum(one.user + one.system for one in times)
-
     with anyio.move_on_after(_IDLE_WITHIN_S):
-        before_s = used_s()
+        before_s = processor_s(pids)
         while True:
             await anyio.sleep(_LOOK_S)
-            now_s = used_s()
+            now_s = processor_s(pids)
             if now_s - before_s <= _IDLE_SHARE * _LOOK_S:
                 return
             before_s = now_s

@@ -7,7 +7,9 @@ the last 300 ms of the audio of 99 % of the sessions asked, and the load generat
 
 from __future__ import annotations
 
+import sys
 import time
+from functools import partial
 from itertools import count
 
 import anyio
@@ -19,9 +21,9 @@ from benchmarks import intervals, machine
 from benchmarks.antiphon_server import antiphon, histogram, metrics, quantile_of, voice_of
 from benchmarks.bench import Bench
 from benchmarks.clips import SHORT_S, utterances
-from benchmarks.http_client import Connection
+from benchmarks.http_client import Connection, is_ok
 from benchmarks.idle_microphones import Fed, IdleMicrophones
-from benchmarks.processes import Running
+from benchmarks.processes import Running, free_port, started
 from benchmarks.report import Estimate, Plot, Row, Series
 from benchmarks.sections.result import Result
 from benchmarks.sentences import sentences
@@ -33,6 +35,8 @@ BEHIND_MS = 300
 """A session this far behind its microphone is not in real time: the stop that ends a turn is 200 ms."""
 _STEP = 100
 _MOST = 1_600
+_SILENT = 200
+"""Connections to a server that does nothing."""
 _ASKED = 40
 """Sessions whose position is asked for at a level."""
 
@@ -43,6 +47,8 @@ class Level(Struct, frozen=True):
     sessions: int
     behind_p99_ms: float
     late_ms: float
+    processor_ms: float
+    """Of the server, for a session and second of its audio."""
     memory_mb: float
     lag_p99_ms: float | None
 
@@ -58,6 +64,7 @@ async def run(bench: Bench, result: Result) -> None:
     try:
         async with antiphon(bench, name="antiphon-one-core", cores=bench.cores.one) as server:
             await _ramp(bench, result, server)
+        await _messages_alone(bench, result)
     finally:
         machine.pin_this_process(bench.cores.engines)
     async with antiphon(bench, name="antiphon-full-load") as server:
@@ -66,7 +73,7 @@ async def run(bench: Bench, result: Result) -> None:
 
 async def _ramp(bench: Bench, result: Result, server: Running) -> None:
     step, most = (_STEP, _MOST) if not bench.quick else (50, 200)
-    levels = [Level(0, 0.0, 0.0, machine.memory_bytes(server.pid) / 1e6, None)]
+    levels = [Level(0, 0.0, 0.0, 0.0, machine.memory_bytes(server.pid) / 1e6, None)]
     limited_by = ""
     with IdleMicrophones(server.port) as microphones:
         session_ids: list[str] = []
@@ -91,7 +98,13 @@ async def _ramp(bench: Bench, result: Result, server: Running) -> None:
             title="Sessions that listen to silence, in real time, on one core",
             unit="sessions",
             estimate=Estimate(best, best, best + step, 1),
-            details={"limit": limited_by or f"none found up to {most}", "step": str(step)},
+            details={
+                "limit": limited_by or f"none found up to {most}",
+                "step": str(step),
+                "processor time for a session and second": ", ".join(
+                    f"{level.processor_ms:.2f} ms of {level.sessions}" for level in levels[1:]
+                ),
+            },
             commands=commands,
         )
     )
@@ -128,10 +141,35 @@ async def _ramp(bench: Bench, result: Result, server: Running) -> None:
     )
 
 
+async def _messages_alone(bench: Bench, result: Result) -> None:
+    bench.say(f"{_SILENT} WebSockets to a server that does nothing")
+    port, for_s = free_port(), bench.scaled(6, 2)
+    command = [sys.executable, "-m", "benchmarks.silent_server", str(port)]
+    async with started(
+        "silent-server", command, port=port, cores=bench.cores.one, logs=bench.logs, is_ready=partial(is_ok, port, "/")
+    ) as server:
+        with IdleMicrophones(port) as microphones:
+            await to_thread.run_sync(microphones.connect, [str(number) for number in range(_SILENT)])
+            before_s = machine.processor_s([server.pid])
+            await to_thread.run_sync(microphones.feed, for_s)
+            used_ms = 1000 * (machine.processor_s([server.pid]) - before_s) / (_SILENT * for_s)
+    result.rows.append(
+        Row(
+            id="sessions.messages_alone",
+            title="Processor time for the messages of a session and second, by uvicorn and websockets alone",
+            unit="ms",
+            estimate=Estimate(used_ms, used_ms, used_ms, 1),
+            details={"sessions": str(_SILENT), "messages": f"one of {FRAME_MS} ms each"},
+            commands=(server.command,),
+        )
+    )
+
+
 async def _held(
     bench: Bench, server: Running, microphones: IdleMicrophones, session_ids: list[str]
 ) -> tuple[Level, Fed]:
     before = histogram(await metrics(server.port), LAG_METRIC)
+    before_s = machine.processor_s([server.pid])
     for_s = bench.scaled(6, 3)
     asked = range(0, len(session_ids), max(1, len(session_ids) // _ASKED))
     behind_ms: list[float] = []
@@ -153,6 +191,7 @@ async def _held(
         len(session_ids),
         float(np.quantile(behind_ms, 0.99)),
         fed[0].late_p99_ms,
+        1000 * (machine.processor_s([server.pid]) - before_s) / (len(session_ids) * for_s),
         machine.memory_bytes(server.pid) / 1e6,
         None if lag_s is None else 1000 * lag_s,
     ), fed[0]
