@@ -1,6 +1,6 @@
 """A server that takes WebSocket messages and does nothing with them: what they cost before anybody listens.
 
-uvicorn as Antiphon runs it, without Antiphon.
+uvicorn with Antiphon's settings for WebSockets, without Antiphon.
 
     python -m benchmarks.silent_server 8123
 """

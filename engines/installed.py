@@ -74,7 +74,7 @@ def _whisper(folder: Path, settings: HostSettings) -> Engine:
         device=settings.device,
         compute_type=settings.compute_type,
         cpu_threads=settings.cpu_threads or _threads(workers),
-        turn_threads=_turn_threads(folder, settings),
+        turn_threads=_turn_threads(folder, settings, workers),
         num_workers=workers,
         max_batch=settings.asr_max_batch,
         exact_window=settings.asr_exact_window,
@@ -134,8 +134,8 @@ def _threads(workers: int) -> int:
     return max(min(_LEAST_THREADS, usable_cores()), usable_cores() // workers)
 
 
-def _turn_threads(folder: Path, settings: HostSettings) -> int | None:
-    if settings.cpu_threads is not None:
+def _turn_threads(folder: Path, settings: HostSettings, workers: int) -> int | None:
+    if settings.cpu_threads is not None or _threads(workers) > _LEAST_THREADS:
         return None
     weights = folder / "model.bin"
     return 1 if weights.is_file() and weights.stat().st_size <= _TWICE_MAX_BYTES else None

@@ -1,7 +1,7 @@
 """Whisper by faster-whisper (CTranslate2).
 
 Speech is recognised exactly as by ``WhisperModel.transcribe`` with the same options, unless ``trimmed`` is asked for:
-then the encoder sees no more of its 30 s window than there is audio, and three seconds of silence
+then the encoder sees no more of its 30 s window than there is audio, and three seconds behind it
 (:mod:`engines.whisper_window`), and what fails its checks is done again in the whole window. Text of one window never
 primes the next (``condition_on_previous_text=False``): the chief cause of loops. Hot words and prompt together are
 kept within what the model can read.

@@ -154,7 +154,7 @@ class SessionMetrics(Collector):
         for name, text, value in (
             ("partial_words_emitted", "Words of partial transcripts, when first published", counts.emitted_words),
             ("partial_words_revised", "Those that a later partial took back or changed", counts.revised_words),
-            ("finals_begun", "Final transcripts begun: one at each short silence", counts.finals_begun),
+            ("finals_begun", "Final transcripts begun: one at each silence that may be the end", counts.finals_begun),
             ("finals_dropped", "Those dropped because the user went on", counts.finals_dropped),
         ):
             yield CounterMetricFamily(f"antiphon_{name}", text, value=value)

@@ -104,7 +104,8 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     """Whether turns are recognised in Whisper's whole window of 30 s, to the letter as faster-whisper does it, and
     several times slower."""
     cpu_threads: Annotated[int, Meta(ge=1, le=256)] | None = None
-    """Threads of one recognition; left out: the cores are shared out among the workers."""
+    """Threads of one recognition; left out: workers share the cores, with two each at least, and where it is two, turns
+    have one, on a second copy of the weights if these are small."""
     keep_alive_s: Seconds | None = None
     """Models unused for this long are unloaded; left out: never."""
     max_queued: Count = 32

@@ -24,9 +24,8 @@ WAITING_S: Final = 1.0
 """Audio that may wait for the models before whoever sends it waits too."""
 _ASKED_FRAMES_MAX: Final = 32
 """At the model at once: a second, which it takes a few milliseconds for."""
-_LIVE_FRAMES: Final = 4
-"""The newest goes frame by frame: recognition and turn detector answer meanwhile, as when it is spoken. Of what a busy
-server lets wait longer, all the rest goes at once: with a frame a call nobody would catch up."""
+_LIVE_FRAMES: Final = 16
+"""The newest half second goes frame by frame: recognition and turn detector answer meanwhile, as when it is spoken."""
 _SAMPLE_BYTES: Final = 2
 
 
@@ -94,7 +93,7 @@ class AudioInput:
     @property
     def unheard_s(self) -> float:
         """Audio that was fed and not yet heard. It is much only when audio comes faster than it is spoken."""
-        waiting_samples = (len(self._frames) + len(self._scored)) * VAD_FRAME_SAMPLES
+        waiting_samples = (len(self._frames) + len(self._asked) + len(self._scored)) * VAD_FRAME_SAMPLES
         return waiting_samples / SESSION_RATE_HZ + len(self._fed) / _SAMPLE_BYTES / self._rate_hz
 
     async def feed(self, pcm16: bytes) -> bool:
@@ -112,8 +111,7 @@ class AudioInput:
             self._vad_state = self._voice_activity.initial_state()
         self._fed += pcm16
         self._moved_s = monotonic()
-        if len(self._fed) >= self._frame_bytes:
-            self.go_on()
+        self.go_on()
         return True
 
     async def after_heard(self, do: Callable[[], None], *, fill: bool) -> bool:

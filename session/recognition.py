@@ -41,7 +41,7 @@ class RecognitionCounts(Struct):
     revised_words: int = 0
     """Those of them that a later partial took back or changed."""
     finals_begun: int = 0
-    """Final transcripts begun; each silence begins one."""
+    """Final transcripts begun: one at each silence that may be the end."""
     finals_dropped: int = 0
     """Those that were void because the user went on."""
     final_waits_s: deque[float] = field(default_factory=lambda: deque(maxlen=FINALS_KEPT))
@@ -121,7 +121,7 @@ class TurnRecognizer:
             tasks.start_soon(self._run_partial, action, self._partial_scope)
 
     def finalize(self, tasks: TaskGroup, action: FinalizeAsr) -> None:
-        """Start the final transcript, at once or later. A partial that still runs would only hold it up."""
+        """Start the final transcript, at once or later. A partial that still runs would hold it up."""
         self._stop()
         self._put_off = action
         self.go_on(tasks)

@@ -36,6 +36,7 @@ from schemas.sessions import (
     SessionInfo,
     SessionSettings,
     SessionState,
+    TurnDetection,
     UserTurn,
 )
 from schemas.speech import SpeechOptions, is_speakable
@@ -134,6 +135,7 @@ class Session:
             on_failure=self._fail,
         )
         self._counts = counts
+        self._asr_deadline_s = limits.asr_deadline_s
         self._timers = Timers(clock, lambda timer, generation: self._dispatch(TimerExpired(timer, generation)))
         listening = host.on_behalf_of(Caller(tenant=owner.tenant))  # the user's audio is paid for when it comes in
         self._recognizer = TurnRecognizer(
@@ -436,7 +438,7 @@ class Session:
     def _waits_for_models(self) -> bool:
         """Who speaks on while their words are recognised takes the turn back: not who was recorded an hour ago.
 
-        Their pauses, too, are weighed as if they were live.
+        Their pauses, too, are weighed as if they were live, if anything but their length decides.
         """
         if self._input.unheard_s <= BEHIND_S:
             return False
@@ -446,7 +448,8 @@ class Session:
 
     def _will_know_soon(self) -> bool:
         """Whether the audio at hand tells at once if a silence was the end, and nothing else is to be known of it."""
-        is_weighed = self.settings.turn.silence_duration_ms is None
+        turn = self.settings.turn
+        is_weighed = turn.silence_duration_ms is None and turn.detection is TurnDetection.AUTOMATIC
         return not is_weighed and self._input.unheard_s > BEHIND_S and self._state.user is not UserState.COMMIT
 
     def _fail(self, error: Exception) -> None:
@@ -469,12 +472,17 @@ class Session:
 
     def _perform(self, action: TurnAction) -> None:
         if isinstance(action, SetTimer):
-            usual_s = self._counts.usual_final_s if action.timer is Timer.COMMIT else 0.0
-            self._timers.set(self._tasks, action.timer, max(action.after_ms / 1000, usual_s), action.generation)
+            least_s = self._final_within_s if action.timer is Timer.COMMIT else 0.0
+            self._timers.set(self._tasks, action.timer, max(action.after_ms / 1000, least_s), action.generation)
         elif isinstance(action, UserAction):
             self._user_turns.perform(self._tasks, action)
         else:
             self._agent_turns.perform(self._tasks, action)
+
+    @property
+    def _final_within_s(self) -> float:
+        """How long a final transcript is waited for: while it holds up a recording, nobody waits for another text."""
+        return self._asr_deadline_s if self._input.unheard_s > BEHIND_S else self._counts.usual_final_s
 
     def _on_final(self, generation: int) -> None:
         self._dispatch(self._user_turns.final_of(generation))

@@ -1,8 +1,8 @@
 """Voice activity of all sessions: one call of the model a tick, however many sessions have a frame for it.
 
 A call costs about the same for one frame as for ten: a job, a thread, the way there and back. Sessions come with a
-frame every 32 ms each, so calls a tick apart have many to do when there are many sessions, and the more there are, the
-longer a tick is. The first frame after a pause goes at once: a single session never waits.
+frame every 32 ms each, so calls a tick apart have many to do when there are many sessions. The first frame after a
+pause goes at once: a single session never waits.
 
 Who is behind, because audio came faster than it is spoken, comes with many frames at a time. They are a call of their
 own, so that a frame a tick is not all that it gets on.
@@ -25,9 +25,7 @@ from schemas.audio import VAD_FRAME_SAMPLES, Samples
 logger = structlog.get_logger("antiphon.session")
 
 TICK_S: Final = 0.008
-"""A quarter of a frame; of a call of many frames, half a frame."""
-MANY: Final = 32
-"""Frames of a call from which a longer tick pays: with 300 sessions, about 150 frames a call."""
+"""A quarter of a frame: with 300 sessions, about 75 frames a call."""
 
 Frames = Sequence[Samples]
 """``float32, (512,)`` each: frames in a row of one stream, 16 kHz."""
@@ -75,12 +73,12 @@ class VoiceActivity:
         """Answer requests for as long as there are sessions."""
         while True:
             await self._requested.wait()
-            began_s = anyio.current_time()
+            next_tick_s = anyio.current_time() + TICK_S
             self._requested = anyio.Event()
             requests, self._requests = self._requests, []
             for alike in _as_long(requests):
                 await self._answer(alike)
-            await anyio.sleep_until(began_s + (TICK_S if len(requests) < MANY else 2 * TICK_S))
+            await anyio.sleep_until(next_tick_s)
 
     async def _answer(self, requests: Sequence[_Request]) -> None:
         """Answer requests of as many frames each."""

@@ -1,9 +1,9 @@
 """What the server adds to the engine, in ``POST /v1/audio/transcriptions``: upload, decoding, scheduling, the answer.
 
-Of one clip at once it is what the request took less what its own engine call took, which the server counts: an engine
-call of most of a second differs by more from the next than a server adds to it. Eight at once are run a second time in
-a process that has the engine and no server, with the same options on the same cores, and so is the one, to see whether
-the engine is slower where a server is.
+Of one clip at once it is what the request took less what its own engine call took, which the server counts, with the
+way to a thread and back: an engine call of most of a second differs by more from the next than a server adds to it.
+Eight at once are run a second time in a process that has the engine and no server, with the same options on the same
+cores, and so is the one, to see whether the engine is slower where a server is.
 """
 
 from __future__ import annotations

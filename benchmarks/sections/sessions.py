@@ -48,7 +48,7 @@ class Level(Struct, frozen=True):
     behind_p99_ms: float
     late_ms: float
     processor_ms: float
-    """Of the server, for a session and second of its audio."""
+    """Of the server, for a session and second of its audio, with asking where it is."""
     memory_mb: float
     lag_p99_ms: float | None
 

@@ -71,12 +71,14 @@ def test_recognition_has_the_workers_asked_for_or_enough_that_a_turn_need_not_wa
 
 
 @pytest.mark.parametrize(
-    ("weights_mb", "cpu_threads", "threads"), [(144, None, 1), (484, None, None), (144, 2, None), (None, None, None)]
+    ("weights_mb", "cores", "cpu_threads", "threads"),
+    [(144, 2, None, 1), (144, 16, None, None), (484, 2, None, None), (144, 2, 2, None), (None, 2, None, None)],
 )
 def test_a_turn_has_one_thread_where_the_weights_are_small_and_nobody_says_otherwise(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     weights_mb: int | None,
+    cores: int,
     cpu_threads: int | None,
     threads: int | None,
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_turn_has_one_thread_where_the_weights_are_small_and_nobody_says_other
         asked.append(turn_threads)
 
     monkeypatch.setattr("engines.whisper.WhisperAsr", recogniser)
+    monkeypatch.setattr("engines.installed.usable_cores", lambda: cores)
     if weights_mb is not None:
         with (tmp_path / "model.bin").open("wb") as file:
             file.truncate(weights_mb * 1_000_000)

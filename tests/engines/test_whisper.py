@@ -448,11 +448,15 @@ def test_turns_may_have_threads_of_their_own(
         )
         try:
             assert made == threads
+            inside = cast("Any", engine)
+            models = {inside._model.model, inside._window._model.model}
+            assert len(models) == len(threads)
             for trimmed in (True, False):
                 text = transcribed(engine, recording(BRIDGE), trimmed=trimmed).text
                 assert text == transcribed(english, recording(BRIDGE), trimmed=trimmed).text
         finally:
             engine.close()
+        assert not any(model.model_is_loaded for model in models)
 
 
 @pytest.mark.real

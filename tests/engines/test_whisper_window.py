@@ -118,6 +118,7 @@ def test_a_text_that_breaks_off_is_for_now_only(base: WhisperAsr, recording: Rec
     )
     assert isinstance(for_now, Transcript)
     assert isinstance(final, Transcript)
+    assert 0 < len(for_now.text) < len(final.text)
     assert not for_now.text.endswith(".")
     assert final.text.endswith(".")
 

@@ -127,7 +127,7 @@ async def test_a_backlog_costs_a_call_a_second_up_to_what_would_be_spoken_now(
     monkeypatch.setattr(VoiceActivity, "score", spied)
     await listener.input.feed(ramp(60))
     await listener.heard(60)
-    assert lengths == [32, 24, *[1] * 4]
+    assert lengths == [32, 12, *[1] * 16]
 
 
 async def test_audio_of_another_rate_comes_out_at_the_sessions(activity: VoiceActivity) -> None:

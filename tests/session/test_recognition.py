@@ -135,6 +135,42 @@ async def test_what_partials_emit_and_revise_and_finals_are_begun_and_dropped_is
     assert (counts.finals_begun, counts.finals_dropped) == (1, 1)
 
 
+async def test_a_final_that_may_wait_is_begun_when_it_may_not_and_never_if_it_is_void(
+    host: EngineHost, audio: AudioBuffer, calls: Calls, counts: RecognitionCounts
+) -> None:
+    calls.may_end.set()
+    may_wait = [True]
+    finals: list[int] = []
+    recognizer = TurnRecognizer(
+        host,
+        "ses_1",
+        SessionSettings(),
+        audio,
+        20.0,
+        counts,
+        may_wait=lambda: may_wait[0],
+        on_partial=lambda _, __, ___: None,
+        on_final=finals.append,
+        on_score=lambda _, __: None,
+    )
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            recognizer.finalize(tasks, FinalizeAsr(1, 1, 0, audio.end))
+            recognizer.go_on(tasks)
+            recognizer.void_final()
+            may_wait[0] = False
+            recognizer.go_on(tasks)
+        assert (counts.finals_begun, counts.finals_dropped, finals) == (0, 0, [])
+        async with anyio.create_task_group() as tasks:
+            may_wait[0] = True
+            recognizer.finalize(tasks, FinalizeAsr(1, 2, 0, audio.end))
+            recognizer.finalize(tasks, FinalizeAsr(1, 3, 0, audio.end))
+            may_wait[0] = False
+            recognizer.go_on(tasks)
+            recognizer.go_on(tasks)
+    assert (counts.finals_begun, counts.finals_dropped, finals) == (1, 0, [3])
+
+
 async def test_a_session_names_itself_and_its_hot_words_to_the_engine_and_what_was_committed_primes_no_other_turn(
     host: EngineHost, audio: AudioBuffer, calls: Calls, counts: RecognitionCounts
 ) -> None:

@@ -13,7 +13,7 @@ from engines.base import VadState
 from engines.host import EngineHost
 from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.errors import ErrorCode, SpeechError
-from session.voice_activity import MANY, TICK_S, VoiceActivity
+from session.voice_activity import VoiceActivity
 
 pytestmark = pytest.mark.anyio
 
@@ -99,26 +99,6 @@ async def test_who_is_behind_has_its_frames_in_one_call_of_its_own(activity: Voi
     assert [score > 0.9 for score in behind.scores] == [False, True, False]
     assert behind.state.tolist() == [3.0]
     assert (len(live.scores), len(other.scores)) == (1, 1)
-
-
-@pytest.mark.parametrize(("streams", "ticks"), [(1, 1), (MANY - 1, 1), (MANY, 2)])
-async def test_the_more_streams_the_longer_a_tick(
-    activity: VoiceActivity, monkeypatch: pytest.MonkeyPatch, streams: int, ticks: int
-) -> None:
-    slept: list[float] = []
-
-    async def sleep_until(due_s: float) -> None:
-        slept.append(due_s - began_s)
-
-    monkeypatch.setattr("session.voice_activity.anyio.sleep_until", sleep_until)
-    asked = [Asked(activity) for _ in range(streams)]
-    began_s = anyio.current_time()
-    for stream in asked:
-        stream.begin(SILENT)
-    for stream in asked:
-        await stream.answered.wait()
-    await anyio.wait_all_tasks_blocked()
-    assert slept == [pytest.approx(ticks * TICK_S, abs=TICK_S / 2)]
 
 
 async def test_a_stream_keeps_its_state_from_frame_to_frame(activity: VoiceActivity, batches: list[int]) -> None:
