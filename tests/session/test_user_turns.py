@@ -37,6 +37,7 @@ from session.clock import FakeClock
 from session.manager import SessionManager
 from session.runner import Session
 from session.stores.memory import MemoryStore
+from session.turn_state import UserState
 
 pytestmark = pytest.mark.anyio
 
@@ -202,6 +203,32 @@ async def test_a_late_final_transcript_amends_the_turn(clock: FakeClock, user: U
     assert provisional.provisional
     assert text.startswith(provisional.text)
     assert (final.text, final.provisional) == (text, False)
+
+
+async def test_a_recording_waits_for_its_final_transcript(clock: FakeClock, user: User) -> None:
+    engines = fake_engines()
+    hanging = FakeBehaviour()
+    engines["fake-asr"] = replace(engines["fake-asr"], load=lambda: FakeAsr(behaviour=hanging))
+    async with EngineHost(engines, HostSettings()) as host, SessionManager(host, MemoryStore(), clock=clock) as manager:
+        with anyio.fail_after(20):
+            session = await manager.open(SessionSettings(turn=TurnSettings(silence_duration_ms=600)))
+            text = "Long enough for this"
+            speech = user.speech(text)
+            await session.feed(speech[:-9_600])
+            while not session._state.heard:
+                await anyio.lowlevel.checkpoint()
+            hanging.hang()
+            await session.feed(speech[-9_600:] + user.silence(1_600))
+            while session._state.user is not UserState.COMMIT:
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(10.0)  # somebody who speaks now would have had the newest partial by then
+            await anyio.wait_all_tasks_blocked()
+            assert not published(session, TurnEnded)
+            hanging.go_on()
+            turn = await session.listen(20)
+    assert turn is not None
+    assert (turn.text, turn.provisional) == (text, False)
 
 
 async def test_the_client_ends_the_turn_with_the_audio_sent_so_far(sessions: SessionManager, user: User) -> None:
