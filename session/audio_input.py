@@ -26,6 +26,8 @@ _ASKED_FRAMES_MAX: Final = 32
 """At the model at once: a second, which it takes a few milliseconds for."""
 _LIVE_FRAMES: Final = 16
 """The newest half second goes frame by frame: recognition and turn detector answer meanwhile, as when it is spoken."""
+_UNWEIGHED_FRAMES: Final = 4
+"""The same where their answers decide nothing."""
 _SAMPLE_BYTES: Final = 2
 
 
@@ -44,6 +46,7 @@ class AudioInput:
         rate_hz: Of what is fed.
         voice_activity: Tells speech from silence.
         stall_s: How long audio may fail to come within a turn.
+        is_weighed: Whether anything but its length decides what a pause is.
         hear: Takes each frame, ``float32, (512,)`` at 16 kHz, and its speech probability.
         is_held: Whether the next frame must wait until :meth:`go_on` is called.
         is_in_turn: Whether audio that stops coming means something.
@@ -57,6 +60,7 @@ class AudioInput:
         voice_activity: VoiceActivity,
         stall_s: float,
         *,
+        is_weighed: bool = True,
         hear: Callable[[Samples, float], None],
         is_held: Callable[[], bool],
         is_in_turn: Callable[[], bool],
@@ -66,6 +70,7 @@ class AudioInput:
         self._rate_hz = rate_hz
         self._voice_activity = voice_activity
         self._stall_s = stall_s
+        self._live_frames = _LIVE_FRAMES if is_weighed else _UNWEIGHED_FRAMES
         self._hear = hear
         self._is_held = is_held
         self._is_in_turn = is_in_turn
@@ -152,7 +157,7 @@ class AudioInput:
 
     def _next_frames(self) -> list[Samples]:
         """Those before the next mark: one, or of what waits for long already, many."""
-        most = max(1, min(_ASKED_FRAMES_MAX, len(self._frames) - _LIVE_FRAMES))
+        most = max(1, min(_ASKED_FRAMES_MAX, len(self._frames) - self._live_frames))
         following: list[Samples] = []
         while self._frames and len(following) < most and not isinstance(frame := self._frames[0], _Mark):
             following.append(frame)

@@ -122,10 +122,13 @@ class Session:
         self._heard_turns = HeardTurns(self._history)
         self._audio = AudioBuffer()
         self._echo = EchoReference(settings.output_rate_hz, is_on=settings.turn.echo_threshold < 1.0)
+        turn = settings.turn
+        self._is_weighed = turn.silence_duration_ms is None and turn.detection is TurnDetection.AUTOMATIC
         self._input = AudioInput(
             settings.input_rate_hz,
             voice_activity,
             limits.input_stall_s,
+            is_weighed=self._is_weighed,
             hear=self._hear,
             is_held=self._waits_for_models,
             is_in_turn=lambda: (
@@ -448,9 +451,7 @@ class Session:
 
     def _will_know_soon(self) -> bool:
         """Whether the audio at hand tells at once if a silence was the end, and nothing else is to be known of it."""
-        turn = self.settings.turn
-        is_weighed = turn.silence_duration_ms is None and turn.detection is TurnDetection.AUTOMATIC
-        return not is_weighed and self._input.unheard_s > BEHIND_S and self._state.user is not UserState.COMMIT
+        return not self._is_weighed and self._input.unheard_s > BEHIND_S and self._state.user is not UserState.COMMIT
 
     def _fail(self, error: Exception) -> None:
         logger.error("session_failed", session_id=self.session_id, exc_info=error)
