@@ -35,11 +35,14 @@ class Listener:
         self.activity, self.rate_hz = activity, rate_hz
         self.input = self.made()
 
+    is_weighed = True
+
     def made(self) -> AudioInput:
         return AudioInput(
             self.rate_hz,
             self.activity,
             STALL_S,
+            is_weighed=self.is_weighed,
             hear=self.hear,
             is_held=lambda: self.held,
             is_in_turn=lambda: self.in_turn,
@@ -114,9 +117,12 @@ async def test_what_came_at_once_is_heard_frame_by_frame_and_held_between_frames
     assert np.array_equal(np.concatenate(listener.frames) * PCM16_SCALE, np.arange(20 * VAD_FRAME_SAMPLES))
 
 
+@pytest.mark.parametrize(("is_weighed", "asked"), [(True, [32, 12, *[1] * 16]), (False, [32, 24, *[1] * 4])])
 async def test_a_backlog_costs_a_call_a_second_up_to_what_would_be_spoken_now(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, *, is_weighed: bool, asked: list[int]
 ) -> None:
+    listener.is_weighed = is_weighed
+    listener.input = listener.made()
     lengths: list[int] = []
     score = VoiceActivity.score
 
@@ -127,7 +133,7 @@ async def test_a_backlog_costs_a_call_a_second_up_to_what_would_be_spoken_now(
     monkeypatch.setattr(VoiceActivity, "score", spied)
     await listener.input.feed(ramp(60))
     await listener.heard(60)
-    assert lengths == [32, 12, *[1] * 16]
+    assert lengths == asked
 
 
 async def test_audio_of_another_rate_comes_out_at_the_sessions(activity: VoiceActivity) -> None:
