@@ -1,8 +1,8 @@
 """Silero VAD v6: the network of ``silero_vad.onnx``, computed for many streams at once.
 
 ONNX Runtime computes its convolutions one stream after the other, four columns at a time. Here each layer is one
-product of matrices for all streams: less than half the time, of what a session costs most while nobody speaks. The
-results are ONNX Runtime's, to rounding.
+product of matrices for all streams, and the first, a Fourier transform, a fast one: a third of the time, of what a
+session costs most while nobody speaks. The results are ONNX Runtime's, to rounding.
 
 The layers, as silero-vad has them (``silero_vad.onnx``, the branch for 16 kHz): a short-time Fourier transform whose
 basis is a weight, four convolutions over its magnitudes, an LSTM cell, and one output.
@@ -31,8 +31,6 @@ _PADDING_SAMPLES: Final = 64
 """Mirrored behind the frame."""
 _WINDOW_SAMPLES: Final = 256
 _HOP_SAMPLES: Final = 128
-_WINDOWS: Final = 4
-"""In a frame with what is around it."""
 _BINS: Final = 129
 _CHANNELS: Final = (128, 64, 64, 128)
 """What the convolutions give: of three columns each, the middle two in steps of two."""
@@ -98,7 +96,10 @@ class _Network:
 
     def __init__(self, weights: dict[str, Floats]) -> None:
         basis = weights[f"{_BRANCH}stft.forward_basis_buffer"].reshape(2 * _BINS, _WINDOW_SAMPLES)
-        self._basis = np.ascontiguousarray(basis.T)
+        self._window = basis[0].copy()  # the cosine of no frequency is one
+        transform = np.fft.rfft(np.diag(self._window)).T
+        if not np.allclose(basis, np.concatenate((transform.real, transform.imag)), atol=1e-5):
+            raise ValueError("the basis is not that of a Fourier transform under a window")
         self._convolutions: list[tuple[Floats, Floats]] = []
         taken = _BINS
         for number, given in enumerate(_CHANNELS):
@@ -130,9 +131,8 @@ class _Network:
         """``(b, 4, 129)``."""
         mirrored = heard[:, -2 : -_PADDING_SAMPLES - 2 : -1]
         windows = sliding_window_view(np.concatenate((heard, mirrored), axis=1), _WINDOW_SAMPLES, axis=1)
-        spectra = windows[:, ::_HOP_SAMPLES].reshape(-1, _WINDOW_SAMPLES) @ self._basis
-        spectra = spectra.reshape(-1, _WINDOWS, 2 * _BINS)
-        return np.sqrt(spectra[..., :_BINS] ** 2 + spectra[..., _BINS:] ** 2)
+        spectra = np.fft.rfft(windows[:, ::_HOP_SAMPLES] * self._window)
+        return np.sqrt(spectra.real**2 + spectra.imag**2)
 
     def _convolve(self, columns: Floats, number: int, step: int) -> Floats:
         """``(b, n / step, channels)`` of ``(b, n, …)``: of each column and its neighbours, nothing beyond the ends."""

@@ -11,8 +11,8 @@ from schemas.audio import Samples
 from schemas.sessions import TurnDetection, TurnSettings
 from session.turn_state import TurnState, UserState, has_floor, samples_of_ms
 
-KEPT_SILENCE_MS: Final = 2_500
-"""Audio kept from before a possible onset: the longest pre-roll and the frames in flight."""
+LATE_MS: Final = 500
+"""Audio kept beyond the pre-roll of a possible onset: for whoever reads it a moment later than it was asked to."""
 
 
 class AudioBuffer:
@@ -75,4 +75,4 @@ def needed_from(state: TurnState, settings: TurnSettings) -> int:
         start_samples = max(state.boundary_samples, state.now_samples - samples_of_ms(settings.max_turn_s * 1000))
     else:
         start_samples = state.now_samples
-    return start_samples - samples_of_ms(KEPT_SILENCE_MS) - state.voiced_samples
+    return start_samples - samples_of_ms(settings.pre_roll_ms + LATE_MS) - state.voiced_samples

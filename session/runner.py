@@ -443,11 +443,9 @@ class Session:
 
         Their pauses, too, are weighed as if they were live, if anything but their length decides.
         """
-        if self._input.unheard_s <= BEHIND_S:
-            return False
         is_asked = self._recognizer.is_scoring or self._recognizer.is_finalizing
         is_weighed = self._state.user is UserState.PAUSED and is_asked
-        return is_weighed or self._state.user is UserState.COMMIT
+        return (is_weighed or self._state.user is UserState.COMMIT) and self._input.unheard_s > BEHIND_S
 
     def _will_know_soon(self) -> bool:
         """Whether the audio at hand tells at once if a silence was the end, and nothing else is to be known of it."""

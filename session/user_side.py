@@ -66,8 +66,10 @@ def vad_frame(state: TurnState, frame: VadFrame, settings: TurnSettings) -> Step
         begun = state.voiced_samples >= onset_samples
         run = state.voiced_samples + VAD_FRAME_SAMPLES if begun else _voiced_run(state, probability, settings)
         return replace(state, voiced_samples=run), ()
-    state = replace(state, voiced_samples=_voiced_run(state, probability, settings))
-    if state.voiced_samples >= onset_samples:
+    run = _voiced_run(state, probability, settings)
+    if run != state.voiced_samples:  # a copy for each frame of silence would cost a session much of what it costs
+        state = replace(state, voiced_samples=run)
+    if run >= onset_samples:
         return _onset(state, settings)
     if state.user is UserState.PAUSED:
         return paused_frame(state, settings)

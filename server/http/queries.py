@@ -15,8 +15,10 @@ from schemas.errors import ErrorCode, SpeechError
 _SHOWN_CHARS: Final = 100
 
 
-def known_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def known_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Guard of all operations. What is there for everyone, as ``/healthz``, takes whatever monitors send.
+
+    A coroutine that waits for nothing: a guard that is a plain function is called on a thread for each request.
 
     Raises:
         SpeechError: ``invalid_request``, naming the first that is unknown.

@@ -17,6 +17,7 @@ from engines.spec import HostSettings
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, pcm16_from_float
 from schemas.events import ServerEvent
 from schemas.sessions import AgentTurn, Interruption, TurnSettings, UserTurn
+from session.audio_buffer import LATE_MS, needed_from
 from session.clock import FakeClock
 from session.end_of_turn import EndOfTurnWeights
 from session.lexicons import text_cues
@@ -26,7 +27,15 @@ from session.manager import SessionManager
 from session.runner import Session
 from session.stores.memory import MemoryStore
 from session.turn import step
-from session.turn_actions import CommitTurn, SetTimer, TurnAction
+from session.turn_actions import (
+    CommitTurn,
+    FinalizeAsr,
+    HearOverlap,
+    PartialAsr,
+    ScoreEndOfTurn,
+    SetTimer,
+    TurnAction,
+)
 from session.turn_events import (
     EndOfTurnScore,
     FinalReady,
@@ -113,6 +122,9 @@ class Core:
         self.state = TurnState(weights=WEIGHTS_BY_HAND)
         self.actions: list[TurnAction] = []
         self.timers: list[SetTimer] = []
+        self._held_from = 0
+        self.too_late: list[TurnAction] = []
+        """Actions that ask for audio from before what was needed when it came."""
 
     def send(self, *events: TurnEvent) -> list[TurnAction]:
         """The actions, but for timers."""
@@ -121,6 +133,11 @@ class Core:
             self.state, actions = step(self.state, event, self.settings)
             self.actions.extend(action for action in actions if not isinstance(action, SetTimer))
             self.timers.extend(action for action in actions if isinstance(action, SetTimer))
+            for action in actions:
+                if isinstance(action, PartialAsr | FinalizeAsr | ScoreEndOfTurn | HearOverlap):
+                    self.too_late += [action] if action.start_samples < self._held_from else []
+            late_samples = samples_of_ms(LATE_MS)
+            self._held_from = max(self._held_from, needed_from(self.state, self.settings) + late_samples)
         return self.actions[before:]
 
     def hear(self, ms: int, probability: float, *, echo: float = 0.0) -> list[TurnAction]:

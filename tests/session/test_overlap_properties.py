@@ -144,6 +144,11 @@ def test_whatever_happens_one_response_is_open_and_the_epoch_rises_before_anythi
 
 
 @given(RUNS)
+def test_audio_is_held_until_it_was_asked_for(speaking_core: NewCore, events: list[TurnEvent]) -> None:
+    assert played_through(speaking_core, events).too_late == []
+
+
+@given(RUNS)
 def test_whatever_happens_every_duck_and_pause_ends_in_a_verdict(
     speaking_core: NewCore, events: list[TurnEvent]
 ) -> None:

@@ -149,6 +149,15 @@ def test_every_commit_follows_the_floor_silence_or_a_command_or_a_limit(
 
 
 @given(RUNS, ALL_SETTINGS)
+def test_audio_is_held_until_it_was_asked_for(
+    turn_core: NewCore, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
+) -> None:
+    core = turn_core(settings)
+    play(core, runs)
+    assert core.too_late == []
+
+
+@given(RUNS, ALL_SETTINGS)
 def test_turns_are_whole_and_in_order(
     turn_core: NewCore, runs: list[TurnEvent | tuple[str, str] | tuple[float, int]], settings: TurnSettings
 ) -> None:
