@@ -1,8 +1,8 @@
 """Silero VAD v6: the network of ``silero_vad.onnx``, computed for many streams at once.
 
-ONNX Runtime computes its convolutions one stream after the other, four columns at a time. Here each layer is one
-product of matrices for all streams, and the first, a Fourier transform, a fast one: a third of the time, of what a
-session costs most while nobody speaks. The results are ONNX Runtime's, to rounding.
+ONNX Runtime computes its convolutions one stream after the other, four columns at a time. Here the Fourier transform is
+a fast one, and each layer after it one product of matrices for all streams, which takes a third of the time. Beside its
+messages, that is what a session costs to which nobody speaks. The results are ONNX Runtime's, to rounding.
 
 The layers, as silero-vad has them (``silero_vad.onnx``, the branch for 16 kHz): a short-time Fourier transform whose
 basis is a weight, four convolutions over its magnitudes, an LSTM cell, and one output.
@@ -96,7 +96,7 @@ class _Network:
 
     def __init__(self, weights: dict[str, Floats]) -> None:
         basis = weights[f"{_BRANCH}stft.forward_basis_buffer"].reshape(2 * _BINS, _WINDOW_SAMPLES)
-        self._window = basis[0].copy()  # the cosine of no frequency is one
+        self._window = basis[0].copy()  # the cosine of frequency 0 is 1
         transform = np.fft.rfft(np.diag(self._window)).T
         if not np.allclose(basis, np.concatenate((transform.real, transform.imag)), atol=1e-5):
             raise ValueError("the basis is not that of a Fourier transform under a window")

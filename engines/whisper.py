@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from engines.base import AsrJob, AsrOptions, Cancellation, Lanes
 from engines.token_scorer import TokenScorer
 from engines.whisper_batch import best_batch
-from engines.whisper_window import WindowDecoder
+from engines.whisper_window import WindowDecoder, tokens_bound
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.transcripts import AsrTask, LanguageGuess, Segment, TokenLogprob, Transcript, Word
@@ -38,7 +38,10 @@ _ct2: Any = ctranslate2
 _fw: Any = faster_whisper
 
 _TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Tried in turn while decoding fails Whisper's quality checks (Radford et al. 2022, §4.5)."""
+"""Tried in turn while decoding fails Whisper's quality checks (Radford et al. 2022, §4.5); the first alone for what is
+replaced soon."""
+_LONG_TURN_TOKENS: Final = 200
+"""Beside a prompt of half the model's context there is no room for more."""
 _MIN_SAMPLES: Final = SESSION_RATE_HZ // 10
 """100 ms: shorter than any word."""
 _MIN_PEAK: Final = 4 / 32_768
@@ -190,10 +193,11 @@ class WhisperAsr:
             language=options.language,
             task=options.task.value,
             beam_size=options.beam_size,
-            temperature=_TEMPERATURES if options.temperature == 0.0 else options.temperature,
+            temperature=options.temperature or _TEMPERATURES[: 1 if options.provisional else None],
             condition_on_previous_text=False,
             initial_prompt=self._previous(options),
             hotwords=", ".join(options.hotwords) or None,
+            max_new_tokens=_most_tokens(job),
             word_timestamps=options.word_times,
             vad_filter=options.vad_filter,
         )
@@ -273,6 +277,15 @@ def _transcript(
             job.on_segment(segments[-1])
     text = "".join(segment.text for segment in segments).strip()
     return Transcript(text, language, language_probability, duration_s, tuple(segments))
+
+
+def _most_tokens(job: AsrJob) -> int | None:
+    """What a short turn may take in the whole window; ``None`` for what Whisper itself allows, as for an upload.
+
+    A murmur of half a second can loop through a session's hotwords at each temperature, for more than a minute.
+    """
+    most = 2 * tokens_bound(job.samples)
+    return most if job.options.trimmed and most < _LONG_TURN_TOKENS else None
 
 
 def _may_hold_speech(samples: Samples) -> bool:

@@ -52,7 +52,6 @@ _ENDS: Final = (".", "?", "!", "…", "。", "？", "！", "؟", "।")
 _QUOTES: Final = "\"'”’»）)"
 _MAX_TOKENS_PER_S: Final = 8
 _SPARE_TOKENS: Final = 16
-"""More than the fastest speaker needs; a loop runs into it."""
 _MARKER_TOKENS: Final = 4
 """Of time and end: they count in the bound and are not in what comes back."""
 _UNREAD_S: Final = 1.0
@@ -76,6 +75,11 @@ def window_frames(samples: Samples, options: AsrOptions) -> int | None:
     wanted = (len(samples) / SESSION_RATE_HZ + _PADDING_S) * _FRAMES_PER_S
     frames = max(_MIN_FRAMES, math.ceil(wanted / _FRAMES_STEP) * _FRAMES_STEP)
     return frames if frames < _WINDOW_FRAMES else None
+
+
+def tokens_bound(samples: Samples) -> int:
+    """More tokens than anybody speaks in this time: what has as many is a loop."""
+    return int(len(samples) / SESSION_RATE_HZ * _MAX_TOKENS_PER_S) + _SPARE_TOKENS
 
 
 class WindowDecoder:
@@ -116,7 +120,7 @@ class WindowDecoder:
             self._prompt(job.options, language, tokens)
             for job, (language, _), tokens in zip(jobs, languages, previous, strict=True)
         ]
-        bounds = [int(len(job.samples) / SESSION_RATE_HZ * _MAX_TOKENS_PER_S) + _SPARE_TOKENS for job in jobs]
+        bounds = [tokens_bound(job.samples) for job in jobs]
         results: list[Any] = self._model.model.generate(
             _view(encoded),
             prompts,

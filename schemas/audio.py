@@ -64,6 +64,4 @@ def float_from_pcm16(data: bytes | bytearray | memoryview) -> Samples:
 
     The caller guarantees an even number of bytes; ``ValueError`` otherwise.
     """
-    samples = np.frombuffer(data, dtype="<i2").astype(np.float32)
-    samples *= np.float32(1 / PCM16_SCALE)
-    return samples
+    return np.frombuffer(data, dtype="<i2") * np.float32(1 / PCM16_SCALE)

@@ -12,7 +12,8 @@ from schemas.sessions import TurnDetection, TurnSettings
 from session.turn_state import TurnState, UserState, has_floor, samples_of_ms
 
 LATE_MS: Final = 500
-"""Audio kept beyond the pre-roll of a possible onset: for whoever reads it a moment later than it was asked to."""
+"""Kept beyond the pre-roll of a possible onset. What is wanted is held by the state; this is for a task that reads its
+audio a moment after the state has moved on."""
 
 
 class AudioBuffer:
@@ -66,13 +67,12 @@ class AudioBuffer:
 
 def needed_from(state: TurnState, settings: TurnSettings) -> int:
     """Place of the oldest sample that may still be recognised."""
+    overlap = state.overlap or state.unheard
     if has_floor(state) or state.user is UserState.PENDING:
         start_samples = state.start_samples
-    elif (overlap := state.overlap or state.unheard) is not None:
-        start_samples = overlap.start_samples
-    elif settings.detection is TurnDetection.MANUAL:
-        # All of it may become a turn.
-        start_samples = max(state.boundary_samples, state.now_samples - samples_of_ms(settings.max_turn_s * 1000))
     else:
-        start_samples = state.now_samples
+        start_samples = state.now_samples if overlap is None else overlap.start_samples
+        if settings.detection is TurnDetection.MANUAL:  # all of it may become a turn
+            longest_samples = samples_of_ms(settings.max_turn_s * 1000)
+            start_samples = min(start_samples, max(state.boundary_samples, state.now_samples - longest_samples))
     return start_samples - samples_of_ms(settings.pre_roll_ms + LATE_MS) - state.voiced_samples

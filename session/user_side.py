@@ -67,7 +67,7 @@ def vad_frame(state: TurnState, frame: VadFrame, settings: TurnSettings) -> Step
         run = state.voiced_samples + VAD_FRAME_SAMPLES if begun else _voiced_run(state, probability, settings)
         return replace(state, voiced_samples=run), ()
     run = _voiced_run(state, probability, settings)
-    if run != state.voiced_samples:  # a copy for each frame of silence would cost a session much of what it costs
+    if run != state.voiced_samples:  # in silence, which most frames are, it spares a copy of the state
         state = replace(state, voiced_samples=run)
     if run >= onset_samples:
         return _onset(state, settings)

@@ -37,9 +37,8 @@ _STEP = 100
 _MOST = 1_600
 _SILENT = 200
 """Connections to a server that does nothing."""
-_ASKED = 20
-"""Sessions whose position is asked for at a level: few, for a question costs the server what half a second of a session
-does."""
+_ASKED = 40
+"""Sessions whose position is asked for at a level."""
 
 
 class Level(Struct, frozen=True):

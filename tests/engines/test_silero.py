@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engines.onnx_graph import constants
 from engines.onnx_session import OnnxSession
 from engines.silero import SileroVad
 from schemas.audio import VAD_FRAME_SAMPLES, Samples
@@ -84,5 +85,14 @@ def test_frames_of_another_length_are_refused(engine: SileroVad) -> None:
 def test_a_file_with_another_network_is_corrupt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "silero_vad.onnx").write_bytes(content)
     with pytest.raises(SpeechError, match="models pull") as raised:
+        SileroVad(tmp_path)
+    assert raised.value.code is ErrorCode.MODEL_CORRUPT
+
+
+def test_a_network_that_begins_with_another_transform_is_corrupt(folder: Path, tmp_path: Path) -> None:
+    file = (folder / "silero_vad.onnx").read_bytes()
+    basis = constants(file)["If_0_then_branch__Inline_0__stft.forward_basis_buffer"]
+    (tmp_path / "silero_vad.onnx").write_bytes(file.replace(basis.tobytes(), basis[::-1].tobytes()))
+    with pytest.raises(SpeechError) as raised:
         SileroVad(tmp_path)
     assert raised.value.code is ErrorCode.MODEL_CORRUPT

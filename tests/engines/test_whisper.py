@@ -404,10 +404,7 @@ def test_a_result_that_fails_the_checks_is_done_again_in_the_whole_window(
 ) -> None:
     whole = transcribed(base, recording(BRIDGE), language="en")
     encoded_frames.clear()
-    monkeypatch.setattr("engines.whisper_window._MAX_TOKENS_PER_S", 0)
-    monkeypatch.setattr(
-        "engines.whisper_window._SPARE_TOKENS", 4
-    )  # the decoder runs into its bound, as it does in a loop
+    monkeypatch.setattr("engines.whisper_window._MAX_COMPRESSION", 0.0)  # as if it had looped
     assert transcribed(base, recording(BRIDGE), language="en", trimmed=True).text == whole.text
     assert encoded_frames[0] < 3_000
     assert encoded_frames[-1] == 3_000

@@ -137,3 +137,35 @@ def test_silence_and_noise_are_no_words(base: WhisperAsr, name: str) -> None:
     (heard,) = base.transcribe([job(samples, language="en", beam_size=1)])
     assert isinstance(heard, Transcript)
     assert heard.text == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "temperatures", "tokens"),
+    [
+        ({"provisional": True}, 1, 2 * (8 + 16)),
+        ({}, 6, 2 * (8 + 16)),
+        ({"trimmed": False}, 6, None),
+    ],
+)
+def test_a_loop_in_the_whole_window_of_a_turn_is_short(
+    base: WhisperAsr,
+    recording: Recording,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    temperatures: int,
+    tokens: int | None,
+) -> None:
+    asked: list[dict[str, Any]] = []
+    transcribe = WhisperModel.transcribe
+
+    def spied(model: WhisperModel, audio: Samples, **given: Any) -> Any:
+        asked.append(given)
+        return transcribe(model, audio, **given)
+
+    monkeypatch.setattr(WhisperModel, "transcribe", spied)
+    wanted: dict[str, Any] = {"trimmed": True, "token_logprobs": True, **options}  # which takes the whole window
+    given = AsrOptions(language="en", **wanted)
+    second = recording(BRIDGE)[:SESSION_RATE_HZ]
+    base.transcribe([AsrJob(samples=second, options=given, cancellation=Cancellation())])
+    assert [len(one["temperature"]) for one in asked] == [temperatures]
+    assert [one["max_new_tokens"] for one in asked] == [tokens]

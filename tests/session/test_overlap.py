@@ -368,3 +368,4 @@ def test_what_the_client_commits_is_one_whatever_was_said(speaking_core: NewCore
     assert TurnStarted in kinds(committed)
     core.send(FinalPosition(ITEM))
     assert len(core.of(TurnStarted)) == 1
+    assert core.too_late == []

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.sessions import Interruption, TurnSettings
+from schemas.sessions import Interruption, TurnDetection, TurnSettings
 from session.lexicons import text_cues
 from session.turn_actions import (
     AwaitFinalPosition,
@@ -78,9 +78,9 @@ RUNS = st.lists(
 ).map(lambda runs: [event for run in runs for event in run])
 
 
-def played_through(speaking_core: NewCore, events: list[TurnEvent]) -> Any:
+def played_through(speaking_core: NewCore, events: list[TurnEvent], settings: TurnSettings = SETTINGS) -> Any:
     """Events, as they fit the state they come in: ids and places are those of the moment."""
-    core = speaking_core()
+    core = speaking_core(settings)
     number = 1
     for event in events:
         state = core.state
@@ -91,7 +91,8 @@ def played_through(speaking_core: NewCore, events: list[TurnEvent]) -> Any:
             case ItemAudible() | ItemPlayed() | FinalPosition():
                 fitted = type(event)(state.item_id or "item_0")
             case OverlapHeard():
-                start = state.overlap.start_samples if state.overlap else 0
+                overlap = state.overlap or state.unheard
+                start = overlap.start_samples if overlap else 0
                 fitted = OverlapHeard(start, state.now_samples, event.text, event.cues, event.confidence)
             case _:
                 fitted = event
@@ -143,9 +144,12 @@ def test_whatever_happens_one_response_is_open_and_the_epoch_rises_before_anythi
         before = action
 
 
-@given(RUNS)
-def test_audio_is_held_until_it_was_asked_for(speaking_core: NewCore, events: list[TurnEvent]) -> None:
-    assert played_through(speaking_core, events).too_late == []
+@given(RUNS, st.sampled_from(list(TurnDetection)), st.sampled_from([1, 60]))
+def test_audio_is_held_until_it_was_asked_for(
+    speaking_core: NewCore, events: list[TurnEvent], detection: TurnDetection, max_turn_s: int
+) -> None:
+    settings = TurnSettings(detection=detection, max_turn_s=max_turn_s)
+    assert played_through(speaking_core, events, settings).too_late == []
 
 
 @given(RUNS)

@@ -81,6 +81,7 @@ ALL_SETTINGS = st.builds(
     reopen_ms=st.sampled_from([0, 1_000, 5_000]),
     max_turn_s=st.sampled_from([1, 60]),
     barge_in=st.booleans(),
+    pre_roll_ms=st.sampled_from([0, 500, 2_000]),
 )
 
 
