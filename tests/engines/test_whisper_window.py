@@ -156,7 +156,7 @@ def test_a_loop_in_the_whole_window_of_a_turn_is_short(
     tokens: int | None,
 ) -> None:
     asked: list[dict[str, Any]] = []
-    transcribe = WhisperModel.transcribe
+    transcribe: Any = WhisperModel.transcribe
 
     def spied(model: WhisperModel, audio: Samples, **given: Any) -> Any:
         asked.append(given)
