@@ -16,9 +16,11 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def unfrozen() -> Iterator[None]:
+    thresholds = gc.get_threshold()
     gc.unfreeze()
     yield
     gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 @pytest.mark.usefixtures("unfrozen")
@@ -29,3 +31,4 @@ async def test_what_stays_for_good_is_not_gone_through_for_garbage_again() -> No
         assert warmup.done
         assert not warmup.failures
         assert gc.get_freeze_count() > len(gc.get_objects())
+        assert gc.get_threshold()[0] > 700
