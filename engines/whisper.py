@@ -188,16 +188,17 @@ class WhisperAsr:
 
     def _decode(self, model: Any, job: AsrJob) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:  # noqa: ANN401
         options = job.options
+        is_rough = options.provisional and not self._exact_window
         return model.transcribe(
             job.samples,
             language=options.language,
             task=options.task.value,
             beam_size=options.beam_size,
-            temperature=options.temperature or _TEMPERATURES[: 1 if options.provisional else None],
+            temperature=options.temperature or _TEMPERATURES[: 1 if is_rough else None],
             condition_on_previous_text=False,
             initial_prompt=self._previous(options),
             hotwords=", ".join(options.hotwords) or None,
-            max_new_tokens=_most_tokens(job),
+            max_new_tokens=None if self._exact_window else _most_tokens(job),
             word_timestamps=options.word_times,
             vad_filter=options.vad_filter,
         )
