@@ -139,6 +139,20 @@ def test_silence_and_noise_are_no_words(base: WhisperAsr, name: str) -> None:
     assert heard.text == ""
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the library is asked for in the whole window."""
+    asked: list[dict[str, Any]] = []
+    transcribe = cast("Any", WhisperModel).transcribe
+
+    def spied(model: WhisperModel, audio: Samples, **given: Any) -> Any:
+        asked.append(given)
+        return transcribe(model, audio, **given)
+
+    monkeypatch.setattr(WhisperModel, "transcribe", spied)
+    return asked
+
+
 @pytest.mark.parametrize(
     ("options", "temperatures", "tokens"),
     [
@@ -150,22 +164,22 @@ def test_silence_and_noise_are_no_words(base: WhisperAsr, name: str) -> None:
 def test_a_loop_in_the_whole_window_of_a_turn_is_short(
     base: WhisperAsr,
     recording: Recording,
-    monkeypatch: pytest.MonkeyPatch,
+    asked: list[dict[str, Any]],
     options: dict[str, Any],
     temperatures: int,
     tokens: int | None,
 ) -> None:
-    asked: list[dict[str, Any]] = []
-    transcribe = cast("Any", WhisperModel).transcribe
-
-    def spied(model: WhisperModel, audio: Samples, **given: Any) -> Any:
-        asked.append(given)
-        return transcribe(model, audio, **given)
-
-    monkeypatch.setattr(WhisperModel, "transcribe", spied)
     wanted: dict[str, Any] = {"trimmed": True, "token_logprobs": True, **options}  # which takes the whole window
     given = AsrOptions(language="en", **wanted)
     second = recording(BRIDGE)[:SESSION_RATE_HZ]
     base.transcribe([AsrJob(samples=second, options=given, cancellation=Cancellation())])
     assert [len(one["temperature"]) for one in asked] == [temperatures]
     assert [one["max_new_tokens"] for one in asked] == [tokens]
+
+
+def test_with_the_exact_window_nothing_is_cut_short(
+    base: WhisperAsr, recording: Recording, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "_exact_window", True)
+    base.transcribe([job(recording(BRIDGE)[:SESSION_RATE_HZ], language="en", provisional=True)])
+    assert [(len(one["temperature"]), one["max_new_tokens"]) for one in asked] == [(6, None)]
