@@ -26,8 +26,6 @@ _ASKED_FRAMES_MAX: Final = 32
 """At the model at once: a second, which it takes a few milliseconds for."""
 _LIVE_FRAMES: Final = 16
 """The newest half second goes frame by frame: recognition and turn detector answer meanwhile, as when it is spoken."""
-_UNWEIGHED_FRAMES: Final = 4
-"""The same where their answers decide nothing."""
 _SAMPLE_BYTES: Final = 2
 
 
@@ -70,7 +68,7 @@ class AudioInput:
         self._rate_hz = rate_hz
         self._voice_activity = voice_activity
         self._stall_s = stall_s
-        self._live_frames = _LIVE_FRAMES if is_weighed else _UNWEIGHED_FRAMES
+        self._live_frames = _LIVE_FRAMES if is_weighed else 0
         self._hear = hear
         self._is_held = is_held
         self._is_in_turn = is_in_turn
@@ -141,8 +139,8 @@ class AudioInput:
     def go_on(self) -> None:
         """Hear what is back from the model and send it what follows, unless something holds the next frame."""
         while not self._asked and not self._closed:
-            if not self._scored and not self._frames and len(self._fed) >= self._frame_bytes:
-                self._take()
+            if not self._scored and len(self._frames) <= self._live_frames and len(self._fed) >= self._frame_bytes:
+                self._take()  # what has more behind it is not the newest any more
             if not (self._scored or self._frames) or self._is_held():
                 return
             if self._scored:

@@ -5,7 +5,7 @@ frame every 32 ms each, so calls a tick apart have many to do when there are man
 pause goes at once: a single session never waits.
 
 Who is behind, because audio came faster than it is spoken, comes with many frames at a time. They are a call of their
-own, so that a frame a tick is not all that it gets on.
+own, and wait for no tick.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class VoiceActivity:
             requests, self._requests = self._requests, []
             for alike in _as_long(requests):
                 await self._answer(alike)
-            await anyio.sleep_until(next_tick_s)
+            if all(len(request.frames) == 1 for request in requests):
+                await anyio.sleep_until(next_tick_s)
 
     async def _answer(self, requests: Sequence[_Request]) -> None:
         """Answer requests of as many frames each."""

@@ -117,9 +117,17 @@ async def test_what_came_at_once_is_heard_frame_by_frame_and_held_between_frames
     assert np.array_equal(np.concatenate(listener.frames) * PCM16_SCALE, np.arange(20 * VAD_FRAME_SAMPLES))
 
 
-@pytest.mark.parametrize(("is_weighed", "asked"), [(True, [32, 12, *[1] * 16]), (False, [32, 24, *[1] * 4])])
+BACKLOGS = [
+    (True, [60], [32, 12, *[1] * 16]),
+    (True, [60, 31], [32, 12, 31, *[1] * 16]),
+    (False, [60], [32, 28]),
+    (False, [60, 31], [32, 28, 31]),
+]
+
+
+@pytest.mark.parametrize(("is_weighed", "fed", "asked"), BACKLOGS)
 async def test_a_backlog_costs_a_call_a_second_up_to_what_would_be_spoken_now(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch, *, is_weighed: bool, asked: list[int]
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, *, is_weighed: bool, fed: list[int], asked: list[int]
 ) -> None:
     listener.is_weighed = is_weighed
     listener.input = listener.made()
@@ -131,8 +139,9 @@ async def test_a_backlog_costs_a_call_a_second_up_to_what_would_be_spoken_now(
         score(activity, frames, *rest)
 
     monkeypatch.setattr(VoiceActivity, "score", spied)
-    await listener.input.feed(ramp(60))
-    await listener.heard(60)
+    for frames in fed:
+        await listener.input.feed(ramp(frames))
+    await listener.heard(sum(fed))
     assert lengths == asked
 
 

@@ -13,6 +13,7 @@ from engines.base import VadState
 from engines.host import EngineHost
 from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.errors import ErrorCode, SpeechError
+from session import voice_activity
 from session.voice_activity import VoiceActivity
 
 pytestmark = pytest.mark.anyio
@@ -99,6 +100,14 @@ async def test_who_is_behind_has_its_frames_in_one_call_of_its_own(activity: Voi
     assert [score > 0.9 for score in behind.scores] == [False, True, False]
     assert behind.state.tolist() == [3.0]
     assert (len(live.scores), len(other.scores)) == (1, 1)
+
+
+async def test_who_is_behind_waits_for_no_tick(activity: VoiceActivity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice_activity, "TICK_S", 3_600.0)
+    behind = Asked(activity)
+    for _ in range(3):
+        await behind.ask(np.concatenate((SILENT, LOUD)))
+    assert behind.state.tolist() == [6.0]
 
 
 async def test_a_stream_keeps_its_state_from_frame_to_frame(activity: VoiceActivity, batches: list[int]) -> None:
