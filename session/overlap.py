@@ -4,7 +4,7 @@ Nobody can tell at once, so the agent gives way by degrees: it is ducked at the 
 stopped when it is an interruption. If it is none, the agent goes on, and nothing that it said is lost. Being quiet
 already, it can wait for the words:
 
-- "stop", "wait", "no", "what?": an interruption at once, however short;
+- "stop", "wait", "no", "what?": an interruption at once, however short; so is, once it is over, what sounds like one;
 - words with content, clearly heard: an interruption;
 - listening aloud ("mhm", "yeah, right"), no words, or words so unclear that they are a guess: none, once it is over;
 - a voice that lasts for ``yield_ms`` without turning out to be one of these: an interruption.
@@ -102,6 +102,7 @@ def overlap_heard(state: TurnState, event: OverlapHeard, settings: TurnSettings)
         heard_samples=event.end_samples,
         text=event.text,
         is_stop=event.cues.stop,
+        is_like_stop=event.is_like_stop,
         is_backchannel=not event.text or event.cues.backchannel,
         content_words=event.cues.content_words if is_clear else 0,
     )
@@ -231,7 +232,7 @@ def _judge(state: TurnState, settings: TurnSettings) -> Step:
 
 def _is_interruption(overlap: Overlap, *, is_over: bool) -> bool:
     """By the words there are. While the user speaks, one of them may be the beginning of anything."""
-    if overlap.is_stop:
+    if overlap.is_stop or (is_over and overlap.is_like_stop):
         return True
     if not overlap.heard_samples:
         return is_over and overlap.voiced_samples >= samples_of_ms(UNHEARD_VOICED_MS)

@@ -16,7 +16,7 @@ from schemas.errors import SpeechError
 from schemas.sessions import SessionSettings
 from schemas.transcripts import Transcript
 from session.audio_buffer import AudioBuffer
-from session.lexicons import text_cues
+from session.lexicons import is_like_stop, text_cues
 from session.recognition import EMPTY
 from session.turn_actions import HearOverlap
 from session.turn_events import OverlapHeard
@@ -100,4 +100,5 @@ def _heard(action: HearOverlap, transcript: Transcript) -> OverlapHeard:
         transcript.text,
         text_cues(transcript.text, transcript.language),
         sum(probabilities) / len(probabilities) if probabilities else 0.0,
+        is_like_stop(transcript.text, transcript.language),
     )

@@ -107,6 +107,8 @@ class OverlapHeard(_TurnEvent, frozen=True):
     cues: TextCues
     confidence: float
     """Mean probability of the words."""
+    is_like_stop: bool = False
+    """Whether they may be a stop-word that was misheard (:func:`session.lexicons.is_like_stop`)."""
 
 
 class ItemAudible(_TurnEvent, frozen=True):

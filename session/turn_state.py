@@ -70,6 +70,8 @@ class Overlap(Struct, frozen=True, forbid_unknown_fields=True):
     """Audio up to which they are known; 0 for nothing."""
     text: str = ""
     is_stop: bool = False
+    is_like_stop: bool = False
+    """Whether it may be a stop-word that was misheard."""
     is_backchannel: bool = False
     """Whether all of it is listening aloud, or has no words."""
     content_words: int = 0

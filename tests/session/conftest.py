@@ -20,7 +20,7 @@ from schemas.sessions import AgentTurn, Interruption, TurnSettings, UserTurn
 from session.audio_buffer import LATE_MS, needed_from
 from session.clock import FakeClock
 from session.end_of_turn import EndOfTurnWeights
-from session.lexicons import text_cues
+from session.lexicons import is_like_stop, text_cues
 from session.limits import SessionLimits
 from session.log import Published
 from session.manager import SessionManager
@@ -157,12 +157,12 @@ class Core:
         """The final transcript asked for last is there."""
         return self.send(FinalReady(self.state.generation, text, language, text_cues(text, language)))
 
-    def understand(self, text: str, confidence: float = 0.9) -> list[TurnAction]:
+    def understand(self, text: str, confidence: float = 0.9, *, language: str = "en") -> list[TurnAction]:
         """The words of the overlap so far."""
         overlap = self.state.overlap
         assert overlap is not None
-        cues = text_cues(text, "en")
-        return self.send(OverlapHeard(overlap.start_samples, self.state.now_samples, text, cues, confidence))
+        cues, is_like = text_cues(text, language), is_like_stop(text, language)
+        return self.send(OverlapHeard(overlap.start_samples, self.state.now_samples, text, cues, confidence, is_like))
 
     def expire(self) -> list[TurnAction]:
         """The timer that was set last is due."""

@@ -10,6 +10,7 @@ from session.lexicons import (
     is_backchannel,
     is_complete,
     is_digits_or_spelling,
+    is_like_stop,
     is_stop,
     text_cues,
     trailing_open,
@@ -62,6 +63,10 @@ def test_listening_aloud_is_a_backchannel_and_does_not_ask_to_stop(language: str
         ("fr", "Quoi ?"),
         ("pt", "O quê?"),
         ("pt", "Como?"),
+        ("pt", "Um momento."),  # “um” alone is a filler
+        ("pt", "Um, um momento."),
+        ("en", "1 second."),
+        ("es", "1 minuto"),
     ],
 )
 def test_a_stop_word_is_no_backchannel_however_short_it_is(language: str, text: str) -> None:
@@ -71,10 +76,49 @@ def test_a_stop_word_is_no_backchannel_however_short_it_is(language: str, text: 
 
 @pytest.mark.parametrize(
     ("language", "text"),
-    [("en", "No one has told me anything about that."), ("en", ""), ("de", "Halten wir das fest."), ("ja", "stop")],
+    [
+        ("en", "No one has told me anything about that."),
+        ("en", "No worries at all."),
+        ("en", ""),
+        ("de", "Halten wir das fest."),
+        ("ja", "stop"),
+    ],
 )
 def test_a_longer_answer_that_begins_alike_asks_nobody_to_stop(language: str, text: str) -> None:
     assert not is_stop(text, language)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("es", "Espeda"),  # what whisper-base makes of “espera”, “cállate”, “para”, “cancelar”, “no, no”
+        ("es", "¡Cájate, cájate!"),
+        ("es", "Pada, pada"),
+        ("pt", "Cancelare"),
+        ("en", "nose nose"),
+    ],
+)
+def test_unclear_words_with_the_letters_of_a_stop_word_are_like_one(language: str, text: str) -> None:
+    assert is_like_stop(text, language)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Come here."),  # of “hmm”, “uh-huh”, “sure”, “claro”, “mhm”
+        ("en", "Oh, hi!"),
+        ("en", "Joe"),
+        ("es", "clado"),
+        ("en", "M. H. M."),
+        ("en", "Yeah, yeah."),
+        ("en", ""),
+        ("en", "wait " * 9),
+        ("ja", "stop"),
+        (None, "stop"),
+    ],
+)
+def test_those_of_listening_aloud_and_of_a_sentence_are_not(language: str | None, text: str) -> None:
+    assert not is_like_stop(text, language)
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,14 @@ def test_words_that_come_after_the_verdict_still_stop_the_agent_once(speaking_co
     assert core.send(FinalPosition(ITEM)) == [TruncateItem(ITEM), TurnStarted(1, samples_of_ms(960))]
 
 
+def test_unclear_words_that_sound_like_a_stop_word_stop_it_once_they_are_all_there(speaking_core: NewCore) -> None:
+    core = speaking_core()
+    core.hear(480, VOICE)
+    assert core.understand("Espeda", 0.4, language="es") == []  # it may be the beginning of anything
+    core.hear(64, SILENCE)
+    assert kinds(core.understand("Espeda", 0.4, language="es")) == YIELDS
+
+
 def test_late_words_of_a_backchannel_change_nothing(speaking_core: NewCore) -> None:
     core = speaking_core()
     core.hear(320, VOICE)

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.sessions import Interruption, TurnDetection, TurnSettings
 from session.lexicons import text_cues
@@ -93,7 +94,7 @@ def played_through(speaking_core: NewCore, events: list[TurnEvent], settings: Tu
             case OverlapHeard():
                 overlap = state.overlap or state.unheard
                 start = overlap.start_samples if overlap else 0
-                fitted = OverlapHeard(start, state.now_samples, event.text, event.cues, event.confidence)
+                fitted = replace(event, start_samples=start, end_samples=state.now_samples)
             case _:
                 fitted = event
         core.send(fitted)
