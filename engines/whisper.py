@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from engines.base import AsrJob, AsrOptions, Cancellation, Lanes
 from engines.token_scorer import TokenScorer
 from engines.whisper_batch import best_batch
-from engines.whisper_window import WindowDecoder, tokens_bound
+from engines.whisper_window import WindowDecoder
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.transcripts import AsrTask, LanguageGuess, Segment, TokenLogprob, Transcript, Word
@@ -40,6 +40,9 @@ _fw: Any = faster_whisper
 _TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Tried in turn while decoding fails Whisper's quality checks (Radford et al. 2022, §4.5); the first alone for what is
 replaced soon."""
+_MOST_TOKENS_PER_S: Final = 40
+"""Scripts that Whisper's vocabulary spells out take up to three tokens a letter: fast speech in Georgian has 36."""
+_MOST_SPARE_TOKENS: Final = 32
 _LONG_TURN_TOKENS: Final = 200
 """Beside a prompt of half the model's context there is no room for more."""
 _MIN_SAMPLES: Final = SESSION_RATE_HZ // 10
@@ -285,7 +288,7 @@ def _most_tokens(job: AsrJob) -> int | None:
 
     A murmur of half a second can loop through a session's hotwords at each temperature, for more than a minute.
     """
-    most = 2 * tokens_bound(job.samples)
+    most = int(len(job.samples) / SESSION_RATE_HZ * _MOST_TOKENS_PER_S) + _MOST_SPARE_TOKENS
     return most if job.options.trimmed and most < _LONG_TURN_TOKENS else None
 
 

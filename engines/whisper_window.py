@@ -78,7 +78,7 @@ def window_frames(samples: Samples, options: AsrOptions) -> int | None:
 
 
 def tokens_bound(samples: Samples) -> int:
-    """More tokens than anybody speaks in this time: what has as many is a loop."""
+    """What has as many tokens is a loop, or in a script of several tokens a letter: both need the whole window."""
     return int(len(samples) / SESSION_RATE_HZ * _MAX_TOKENS_PER_S) + _SPARE_TOKENS
 
 

@@ -87,7 +87,6 @@ class AudioInput:
         """Frames at the model now."""
         self._scored: deque[tuple[Samples, float]] = deque()
         """Frames that are back from it and not heard yet, and their speech probabilities."""
-        self._stalled = False
         self._moved_s = 0.0
         """When audio last came in or was heard."""
         self._closed = False
@@ -167,9 +166,6 @@ class AudioInput:
         frame, probability = self._scored.popleft()
         try:
             self._hear(frame, probability)
-            if self._stalled and not (self._scored or self._frames or self._asked):
-                self._stalled = False
-                self._on_stall()
         except Exception as error:  # noqa: BLE001  one session's failure must not reach the others of the tick
             self._on_failure(error)
             return False
@@ -189,6 +185,8 @@ class AudioInput:
         for waiting in self._frames:
             if isinstance(waiting, _Mark):
                 waiting.passed.set()
+        for kept in (self._fed, self._frames, self._scored):  # the session itself may be kept for longer
+            kept.clear()
 
     async def run(self) -> None:
         """Notice when audio stops coming within a turn."""
@@ -221,7 +219,7 @@ class AudioInput:
         """The rest of a frame may hold the end of a word: silence fills it up."""
         self._take()
         self._fill()
-        self._stalled = True
+        self._frames.append(_Mark(self._on_stall))
         self.go_on()
 
     def _fill(self) -> None:

@@ -20,7 +20,9 @@ MAX_STOP_WORDS: Final = 4
 """A longer text that begins with “no” or “wait” is an answer, and is judged like one."""
 LIKE: Final = 0.65
 """From this share of common letters on, unclear words may be a stop-word. Of 410 stop-words in three languages by ten
-voices 317 stop the agent by what is clear, 388 with this; of 634 backchannels 19, and 26."""
+voices 317 stop the agent by what is clear, 385 with this; of 634 backchannels 19, and 24."""
+LIKE_LETTERS: Final = 4
+"""What has fewer is like too much else: “so”, “now”, “haha”."""
 MIN_DIGITS: Final = 3
 """So many digits or letters in a row are being spelled out; fewer are an amount, or an answer."""
 
@@ -54,8 +56,9 @@ class _Lexicon(Struct, frozen=True):
     open_words: _Phrases
     digits: frozenset[str]
     stop_letters: tuple[str, ...]
-    """Each phrase said once, and twice, as :func:`_letters`."""
+    """Phrases said once, and twice, as :func:`_letters`; without the shortest, which anything is like."""
     backchannel_letters: tuple[str, ...]
+    """All of them, likewise."""
 
 
 class TextCues(Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,11 +110,11 @@ def is_stop(text: str, language: str | None) -> bool:
     """Whether a text asks the other to stop: it is short and begins with a stop-word, after fillers perhaps."""
     words = _words(text)
     lexicon = _lexicon(language)
-    before = lexicon.fillers | lexicon.backchannels | _ALL.backchannels
+    before = lexicon.fillers | _ALL.backchannels
     while words:
         length, filler = _prefix(words, lexicon.stops), _prefix(words, before)
         if length > filler:  # “um momento”, not “um”; but “no problem”, not “no”
-            return len(words) <= max(MAX_STOP_WORDS, length)
+            return length > _prefix(words, lexicon.backchannels) and len(words) <= max(MAX_STOP_WORDS, length)
         if not filler:
             return False
         words = words[filler:]
@@ -125,11 +128,13 @@ def is_like_stop(text: str, language: str | None) -> bool:
     """
     words = _words(text)
     lexicon = _lexicon(language)
-    if not words or len(words) > 2 * MAX_STOP_WORDS:
+    if len(words) > 2 * MAX_STOP_WORDS or not _uncovered(words, lexicon.backchannels | lexicon.fillers):
         return False
     heard = _letters(words)
-    stop, aloud = _likeness(heard, lexicon.stop_letters), _likeness(heard, lexicon.backchannel_letters)
-    return stop >= LIKE and stop > aloud
+    if len(heard) < LIKE_LETTERS:
+        return False
+    stop = _likeness(heard, lexicon.stop_letters, LIKE)
+    return stop > 0 and not _likeness(heard, lexicon.backchannel_letters, stop)
 
 
 def is_complete(text: str, language: str | None) -> bool:
@@ -197,14 +202,16 @@ def _letters(words: Iterable[str]) -> str:
     return "".join(letter for letter in decomposed if letter.isalnum())
 
 
-def _likeness(heard: str, phrases: Iterable[str]) -> float:
-    """The largest share of letters that a phrase has in common with what was heard, in their order."""
+def _likeness(heard: str, phrases: Iterable[str], least: float) -> float:
+    """The largest share of letters that a phrase has in common with what was heard, in their order; 0 if below."""
     matcher = SequenceMatcher(b=heard, autojunk=False)
     most = 0.0
     for phrase in phrases:
         matcher.set_seq1(phrase)
-        if matcher.quick_ratio() > most:  # no less than the ratio, and reckoned sooner
-            most = max(most, matcher.ratio())
+        # The first two are no less than the third and reckoned sooner; of what is much longer, only the first is.
+        bounds = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)
+        if all(bound() >= least for bound in bounds):
+            most = least = matcher.ratio()
     return most
 
 
@@ -216,8 +223,9 @@ def _phrases(*texts: str) -> _Phrases:
     return frozenset(_words(text) for text in texts)
 
 
-def _said(phrases: _Phrases) -> tuple[str, ...]:
-    return tuple(sorted({_letters(phrase) * times for phrase in phrases for times in (1, 2)}))
+def _said(phrases: _Phrases, least_letters: int = 1) -> tuple[str, ...]:
+    letters = {_letters(phrase) for phrase in phrases}
+    return tuple(sorted({one * times for one in letters if len(one) >= least_letters for times in (1, 2)}))
 
 
 def _compiled(words: _Words, everywhere: _Words) -> _Lexicon:
@@ -226,7 +234,7 @@ def _compiled(words: _Words, everywhere: _Words) -> _Lexicon:
     return _Lexicon(
         stops=stops,
         backchannels=backchannels,
-        stop_letters=_said(stops),
+        stop_letters=_said(stops, LIKE_LETTERS),
         backchannel_letters=_said(backchannels),
         complete=_phrases(*words.complete, *everywhere.complete),
         fillers=_phrases(*words.fillers, *everywhere.fillers),

@@ -102,7 +102,7 @@ def overlap_heard(state: TurnState, event: OverlapHeard, settings: TurnSettings)
         heard_samples=event.end_samples,
         text=event.text,
         is_stop=event.cues.stop,
-        is_like_stop=event.is_like_stop,
+        is_like_stop=event.is_like_stop and not is_clear,
         is_backchannel=not event.text or event.cues.backchannel,
         content_words=event.cues.content_words if is_clear else 0,
     )

@@ -412,6 +412,7 @@ class Session:
             finally:
                 self._close_reason = self._close_reason or "shutdown"
                 self._input.close()
+                self._audio.trim(self._audio.end)  # cycles keep a session until the garbage collector comes
                 for item_id in self._speaker.unfinished:
                     self._speaker.end(item_id, interrupted=True)
                 if self._state.eager is not None:  # nothing will confirm it

@@ -156,8 +156,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("options", "temperatures", "tokens"),
     [
-        ({"provisional": True}, 1, 2 * (8 + 16)),
-        ({}, 6, 2 * (8 + 16)),
+        ({"provisional": True}, 1, 40 + 32),
+        ({}, 6, 40 + 32),
         ({"trimmed": False}, 6, None),
     ],
 )

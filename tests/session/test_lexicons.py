@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib import resources
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +82,9 @@ def test_a_stop_word_is_no_backchannel_however_short_it_is(language: str, text: 
     [
         ("en", "No one has told me anything about that."),
         ("en", "No worries at all."),
+        ("en", "Yeah, no, totally."),
+        ("es", "Claro, cómo no."),
+        ("pt", "Pois não."),
         ("en", ""),
         ("de", "Halten wir das fest."),
         ("ja", "stop"),
@@ -115,6 +121,10 @@ def test_unclear_words_with_the_letters_of_a_stop_word_are_like_one(language: st
         ("en", "wait " * 9),
         ("ja", "stop"),
         (None, "stop"),
+        ("en", "So..."),
+        ("de", "Haha!"),
+        ("es", "Este..."),
+        ("en", "a" * 10_000),
     ],
 )
 def test_those_of_listening_aloud_and_of_a_sentence_are_not(language: str | None, text: str) -> None:
@@ -238,3 +248,12 @@ def test_case_and_punctuation_change_nothing(text: str, upper: bool) -> None:
         marked.trailing_open,
         marked.spelled,
     )
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "fr", "pt"])
+def test_no_filler_and_nothing_that_is_listening_aloud_is_like_a_stop_word(language: str) -> None:
+    words = tomllib.loads(resources.files("session").joinpath("lexicons.toml").read_text("utf-8"))
+    aloud = [*words["all"]["backchannels"], *words[language]["backchannels"]]
+    fillers = [*words["all"]["fillers"], *words[language]["fillers"]]
+    pairs = [f"{one}, {other}" for one in aloud for other in aloud]
+    assert [text for text in (*aloud, *fillers, *pairs) if is_like_stop(text, language)] == []

@@ -234,6 +234,20 @@ def test_unclear_words_that_sound_like_a_stop_word_stop_it_once_they_are_all_the
     assert kinds(core.understand("Espeda", 0.4, language="es")) == YIELDS
 
 
+def test_a_clear_filler_stops_nobody_whatever_it_is_like(speaking_core: NewCore) -> None:
+    core = speaking_core()
+    core.hear(480, VOICE)
+    core.hear(64, SILENCE)
+    assert core.understand("Esperemos", 0.9, language="es") != []  # content, clearly heard
+    core = speaking_core()
+    core.hear(480, VOICE)
+    overlap = core.state.overlap
+    assert overlap is not None
+    core.hear(64, SILENCE)
+    place, cues = (overlap.start_samples, core.state.now_samples), text_cues("Este", "es")
+    assert core.send(OverlapHeard(*place, "Este", cues, 0.9, is_like_stop=True)) == []
+
+
 def test_late_words_of_a_backchannel_change_nothing(speaking_core: NewCore) -> None:
     core = speaking_core()
     core.hear(320, VOICE)
