@@ -169,14 +169,14 @@ class Vad(Protocol):
     def score(
         self, frames: NDArray[np.float32], states: Sequence[VadState]
     ) -> tuple[NDArray[np.float32], list[VadState]]:
-        """Speech probabilities of one frame of each stream.
+        """Speech probabilities of ``t`` frames in a row of each stream.
 
         Args:
-            frames: ``float32, (b, 512)``, 16 kHz: consecutive frames of ``b`` streams.
+            frames: ``float32, (b, t, 512)``, 16 kHz, of ``b`` streams.
             states: ``b`` states, as returned for the frame before.
 
         Returns:
-            Probabilities ``float32, (b,)`` and the ``b`` states after these frames.
+            Probabilities ``float32, (b, t)`` and the ``b`` states after these frames.
         """
         ...
 

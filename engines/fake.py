@@ -203,9 +203,9 @@ class FakeVad:
     ) -> tuple[NDArray[np.float32], list[VadState]]:
         """0 for silence, 0.5 at -34 dBFS, towards 1 for louder sound."""
         self._behaviour.spend(frames.size / SESSION_RATE_HZ)
-        level = np.sqrt(np.mean(frames.astype(np.float32) ** 2, axis=1))
+        level = np.sqrt(np.mean(frames.astype(np.float32) ** 2, axis=2))
         probabilities = (level / (level + _VOICED_RMS)).astype(np.float32)
-        return probabilities, [state + np.float32(1.0) for state in states]
+        return probabilities, [state + np.float32(frames.shape[1]) for state in states]
 
     def close(self) -> None:
         """Nothing to free."""

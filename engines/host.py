@@ -421,10 +421,7 @@ _Frames = tuple[NDArray[np.float32], Sequence[VadState]]
 def _score_frames(vad: Vad, jobs: Sequence[_Frames]) -> list[tuple[NDArray[np.float32], list[VadState]]]:
     """The frames of several callers, scored together: as many in a row of each stream."""
     states = [state if state.size else vad.initial_state() for _, states in jobs for state in states]
-    frames = np.concatenate([frames for frames, _ in jobs])
-    scores = np.empty(frames.shape[:2], np.float32)
-    for number in range(frames.shape[1]):
-        scores[:, number], states = vad.score(frames[:, number], states)
+    scores, states = vad.score(np.concatenate([frames for frames, _ in jobs]), states)
     ends = list(accumulate(len(states) for _, states in jobs))
     return [(scores[start:end], states[start:end]) for start, end in pairwise([0, *ends])]
 

@@ -1,4 +1,4 @@
-"""Silero VAD v6: the network of ``silero_vad.onnx``, computed for many streams at once.
+"""Silero VAD v6: the network of ``silero_vad.onnx``, computed for many streams and frames at once.
 
 ONNX Runtime computes its convolutions one stream after the other, four columns at a time. Here the Fourier transform is
 a fast one, and each layer after it one product of matrices for all streams, which takes a third of the time. Beside its
@@ -73,14 +73,14 @@ class SileroVad:
         return np.zeros(_MEMORY_VALUES + _CONTEXT_SAMPLES, dtype=np.float32)
 
     def score(self, frames: Floats, states: Sequence[VadState]) -> tuple[Floats, list[VadState]]:
-        """Speech probabilities of one frame of each stream; see :class:`engines.base.Vad`."""
+        """Speech probabilities of frames of each stream; see :class:`engines.base.Vad`."""
         streams = len(states)
-        if frames.shape != (streams, VAD_FRAME_SAMPLES):
-            raise ValueError(f"{streams} states need frames of shape ({streams}, 512), not {frames.shape}")
-        if not streams:
-            return np.empty(0, dtype=np.float32), []
+        if frames.ndim != 3 or frames.shape[::2] != (streams, VAD_FRAME_SAMPLES):  # noqa: PLR2004
+            raise ValueError(f"{streams} states need frames of shape ({streams}, t, 512), not {frames.shape}")
+        if not frames.size:
+            return np.empty(frames.shape[:2], dtype=np.float32), [*states]
         before = np.concatenate(states).reshape(streams, -1)
-        heard = np.concatenate((before[:, _MEMORY_VALUES:], frames), axis=1)
+        heard = np.concatenate((before[:, _MEMORY_VALUES:], frames.reshape(streams, -1)), axis=1)
         scores, memory = self._network.run(heard, before[:, :_UNITS], before[:, _UNITS:_MEMORY_VALUES])
         after = np.concatenate((*memory, heard[:, -_CONTEXT_SAMPLES:]), axis=1)
         # A copy for each stream: a view would keep the memory of all streams alive as long as one lives.
@@ -116,34 +116,47 @@ class _Network:
         self._output_bias = weights[f"{_BRANCH}decoder.decoder.2.bias"].reshape(())
 
     def run(self, heard: Floats, hidden: Floats, cell: Floats) -> tuple[Floats, tuple[Floats, Floats]]:
-        """Probabilities ``(b,)`` and memory ``(b, 128)`` twice, of ``(b, 576)`` samples and the memory before."""
+        """Probabilities ``(b, t)`` and memory ``(b, 128)`` twice, of ``(b, 64 + 512 t)`` samples and the memory before.
+
+        What a frame looks like needs no other frame: all are looked at together. Only memory goes from one to the next.
+        """
+        streams = len(heard)
         found = self._magnitudes(heard)
         for number, step in enumerate((1, 2, 2, 1)):
             found = self._convolve(found, number, step)
-        gates: Floats = np.concatenate((found[:, 0], hidden), axis=1) @ self._cell
-        gates += self._cell_bias
+        seen = (found[:, 0] @ self._cell[:_UNITS] + self._cell_bias).reshape(streams, -1, _GATES * _UNITS)
+        shown = np.empty((streams, seen.shape[1], _UNITS), np.float32)
+        for number in range(seen.shape[1]):
+            hidden, cell = self._remember(seen[:, number], hidden, cell)
+            shown[:, number] = hidden
+        return _sigmoid(np.maximum(shown, 0) @ self._output + self._output_bias), (hidden, cell)
+
+    def _remember(self, seen: Floats, hidden: Floats, cell: Floats) -> tuple[Floats, Floats]:
+        """One step of the cell: its memory ``(b, 128)`` twice."""
+        gates: Floats = seen + hidden @ self._cell[_UNITS:]
         taken, kept, new, shown = (gates[:, at : at + _UNITS] for at in range(0, _GATES * _UNITS, _UNITS))
         cell = _sigmoid(kept) * cell + _sigmoid(taken) * np.tanh(new)
-        hidden = _sigmoid(shown) * np.tanh(cell)
-        return _sigmoid(np.maximum(hidden, 0) @ self._output + self._output_bias), (hidden, cell)
+        return _sigmoid(shown) * np.tanh(cell), cell
 
     def _magnitudes(self, heard: Floats) -> Floats:
-        """``(b, 4, 129)``."""
-        mirrored = heard[:, -2 : -_PADDING_SAMPLES - 2 : -1]
-        windows = sliding_window_view(np.concatenate((heard, mirrored), axis=1), _WINDOW_SAMPLES, axis=1)
+        """``(b t, 4, 129)``."""
+        frames = sliding_window_view(heard, _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES, axis=1)[:, ::VAD_FRAME_SAMPLES]
+        frames = frames.reshape(-1, frames.shape[2])
+        mirrored = frames[:, -2 : -_PADDING_SAMPLES - 2 : -1]
+        windows = sliding_window_view(np.concatenate((frames, mirrored), axis=1), _WINDOW_SAMPLES, axis=1)
         spectra = np.fft.rfft(windows[:, ::_HOP_SAMPLES] * self._window)
         return np.sqrt(spectra.real**2 + spectra.imag**2)
 
     def _convolve(self, columns: Floats, number: int, step: int) -> Floats:
-        """``(b, n / step, channels)`` of ``(b, n, …)``: of each column and its neighbours, nothing beyond the ends."""
-        streams, count, channels = columns.shape
+        """``(f, n / step, channels)`` of ``(f, n, …)``: of each column and its neighbours, nothing beyond the ends."""
+        frames, count, channels = columns.shape
         kernel, bias = self._convolutions[number]
         if count == 1:  # only the middle of the kernel meets it
             return np.maximum(columns @ kernel[channels : 2 * channels] + bias, 0)
-        padded = np.zeros((streams, count + 2, channels), np.float32)
+        padded = np.zeros((frames, count + 2, channels), np.float32)
         padded[:, 1:-1] = columns
         threes = np.stack([padded[:, at : count + at : step] for at in range(3)], axis=2)
-        return np.maximum(threes.reshape(-1, 3 * channels) @ kernel + bias, 0).reshape(streams, -1, len(bias))
+        return np.maximum(threes.reshape(-1, 3 * channels) @ kernel + bias, 0).reshape(frames, -1, len(bias))
 
 
 def _sigmoid(values: Floats) -> Floats:

@@ -4,8 +4,8 @@ A call costs about the same for one frame as for ten: a job, a thread, the way t
 frame every 32 ms each, so calls a tick apart have many to do when there are many sessions. The first frame after a
 pause goes at once: a single session never waits.
 
-Who has audio that came faster than it is spoken, or in long pieces, may come with many frames at a time. They are a call
-of their own, and the next round waits for no tick.
+Who has audio that came faster than it is spoken, or in long pieces, may come with many frames at a time. They are a
+call of their own, and the next round waits for no tick.
 """
 
 from __future__ import annotations

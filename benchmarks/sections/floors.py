@@ -131,7 +131,7 @@ def _voice_activity(bench: Bench) -> Iterator[Row]:
     vad = SileroVad(models_dir() / _SILERO)
     rng = np.random.default_rng(0)
     for streams in _STREAMS:
-        frames = rng.normal(0, 1e-3, (streams, VAD_FRAME_SAMPLES)).astype(np.float32)
+        frames = rng.normal(0, 1e-3, (streams, 1, VAD_FRAME_SAMPLES)).astype(np.float32)
         states = [vad.initial_state()] * streams
         times: Times = {}
         for _ in range(10 * bench.pairs):

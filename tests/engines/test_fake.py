@@ -121,12 +121,13 @@ def test_the_first_language_is_detected() -> None:
 def test_vad_tells_loud_from_quiet_and_keeps_a_state_for_each_stream() -> None:
     vad = FakeVad()
     frames = np.stack([np.zeros(512), np.full(512, 0.02), speak("hello")[0].samples[:512]]).astype(np.float32)
-    probabilities, states = vad.score(frames, [vad.initial_state() for _ in range(3)])
-    assert probabilities.dtype == np.float32
+    scores, states = vad.score(frames[:, None], [vad.initial_state() for _ in range(3)])
+    probabilities = scores[:, 0]
+    assert scores.dtype == np.float32
     assert probabilities[0] == 0.0
     assert probabilities[1] == pytest.approx(0.5)
     assert probabilities[2] > 0.9
-    assert [float(state[0]) for state in vad.score(frames, states)[1]] == [2.0, 2.0, 2.0]
+    assert [float(state[0]) for state in vad.score(frames[:, None], states)[1]] == [2.0, 2.0, 2.0]
 
 
 def test_the_turn_detector_follows_its_script_and_stays_at_its_end() -> None:
@@ -166,7 +167,7 @@ def test_a_crash_is_raised_by_every_call_until_it_is_taken_back() -> None:
     with pytest.raises(RuntimeError):
         speak("hello", tts=tts)
     with pytest.raises(RuntimeError):
-        FakeVad(behaviour).score(np.zeros((1, 512), np.float32), [np.zeros(1, np.float32)])
+        FakeVad(behaviour).score(np.zeros((1, 1, 512), np.float32), [np.zeros(1, np.float32)])
     behaviour.failure = None
     assert len(speak("hello", tts=tts)) == 1
 

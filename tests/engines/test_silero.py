@@ -33,7 +33,7 @@ def scores(engine: SileroVad, samples: Samples) -> NDArray[np.float32]:
     state = engine.initial_state()
     found: list[np.float32] = []
     for start in range(0, len(samples) - VAD_FRAME_SAMPLES + 1, VAD_FRAME_SAMPLES):
-        (probability,), (state,) = engine.score(samples[None, start : start + VAD_FRAME_SAMPLES], [state])
+        ((probability,),), (state,) = engine.score(samples[None, None, start : start + VAD_FRAME_SAMPLES], [state])
         found.append(probability)
     return np.array(found)
 
@@ -69,16 +69,16 @@ def test_a_stream_can_join_others_at_any_frame(engine: SileroVad, recording: Rec
     alone = scores(engine, frames.reshape(-1))
     first, second = engine.initial_state(), engine.initial_state()
     for step in range(10):
-        _, (first,) = engine.score(frames[None, step], [first])
+        _, (first,) = engine.score(frames[None, None, step], [first])
     for step in range(10, 30):
-        (one, other), (first, second) = engine.score(frames[[step, step - 10]], [first, second])
+        ((one,), (other,)), (first, second) = engine.score(frames[[step, step - 10], None], [first, second])
         assert one == pytest.approx(alone[step], abs=1e-4)
         assert other == pytest.approx(alone[step - 10], abs=1e-4)
 
 
 def test_frames_of_another_length_are_refused(engine: SileroVad) -> None:
-    with pytest.raises(ValueError, match=r"\(1, 512\)"):
-        engine.score(np.zeros((1, 480), np.float32), [engine.initial_state()])
+    with pytest.raises(ValueError, match=r"\(1, t, 512\)"):
+        engine.score(np.zeros((1, 1, 480), np.float32), [engine.initial_state()])
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"\x3a\x00"])

@@ -195,7 +195,7 @@ def _actions(vad: SileroVad, agent: Samples, microphone: Samples) -> list[tuple[
     state = vad.initial_state()
     found: list[tuple[int, TurnAction]] = []
     for number, frame in enumerate(_frames(microphone)):
-        (probability,), (state,) = vad.score(frame[None], [state])
+        ((probability,),), (state,) = vad.score(frame[None, None], [state])
         share = detector.explained(frame)
         turn, actions = step(turn, VadFrame(float(probability), share if detector.is_known else None), settings)
         at_ms = number * 1000 * VAD_FRAME_SAMPLES // SESSION_RATE_HZ
