@@ -124,7 +124,9 @@ class _Network:
         found = self._magnitudes(heard)
         for number, step in enumerate((1, 2, 2, 1)):
             found = self._convolve(found, number, step)
-        seen = (found[:, 0] @ self._cell[:_UNITS] + self._cell_bias).reshape(streams, -1, _GATES * _UNITS)
+        seen: Floats = found[:, 0] @ self._cell[:_UNITS]
+        seen += self._cell_bias
+        seen = seen.reshape(streams, -1, _GATES * _UNITS)
         shown = np.empty((streams, seen.shape[1], _UNITS), np.float32)
         for number in range(seen.shape[1]):
             hidden, cell = self._remember(seen[:, number], hidden, cell)
@@ -133,7 +135,8 @@ class _Network:
 
     def _remember(self, seen: Floats, hidden: Floats, cell: Floats) -> tuple[Floats, Floats]:
         """One step of the cell: its memory ``(b, 128)`` twice."""
-        gates: Floats = seen + hidden @ self._cell[_UNITS:]
+        gates: Floats = hidden @ self._cell[_UNITS:]
+        gates += seen
         taken, kept, new, shown = (gates[:, at : at + _UNITS] for at in range(0, _GATES * _UNITS, _UNITS))
         cell = _sigmoid(kept) * cell + _sigmoid(taken) * np.tanh(new)
         return _sigmoid(shown) * np.tanh(cell), cell
