@@ -187,6 +187,7 @@ class AudioInput:
                 waiting.passed.set()
         for kept in (self._fed, self._frames, self._scored):  # the session itself may be kept for longer
             kept.clear()
+        self._asked, self._rest = [], np.zeros(0, np.float32)
 
     async def run(self) -> None:
         """Notice when audio stops coming within a turn."""
@@ -218,7 +219,8 @@ class AudioInput:
     def _stall(self) -> None:
         """The rest of a frame may hold the end of a word: silence fills it up."""
         self._take()
-        self._fill()
+        if len(self._rest):
+            self._fill()
         self._frames.append(_Mark(self._on_stall))
         self.go_on()
 

@@ -22,7 +22,7 @@ LIKE: Final = 0.65
 """From this share of common letters on, unclear words may be a stop-word. Of 410 stop-words in three languages by ten
 voices 317 stop the agent by what is clear, 385 with this; of 634 backchannels 19, and 24."""
 LIKE_LETTERS: Final = 4
-"""What has fewer is like too much else: “so”, “now”, “haha”."""
+"""Stop-words of fewer are like too much else, and so is what was heard with fewer: “so”, “now”."""
 MIN_DIGITS: Final = 3
 """So many digits or letters in a row are being spelled out; fewer are an amount, or an answer."""
 

@@ -4,7 +4,7 @@ Nobody can tell at once, so the agent gives way by degrees: it is ducked at the 
 stopped when it is an interruption. If it is none, the agent goes on, and nothing that it said is lost. Being quiet
 already, it can wait for the words:
 
-- "stop", "wait", "no", "what?": an interruption at once, however short; so is, once it is over, what sounds like one;
+- "stop", "wait", "no", "what?": an interruption at once, however short; what sounds like one, too, when all is heard;
 - words with content, clearly heard: an interruption;
 - listening aloud ("mhm", "yeah, right"), no words, or words so unclear that they are a guess: none, once it is over;
 - a voice that lasts for ``yield_ms`` without turning out to be one of these: an interruption.

@@ -100,5 +100,5 @@ def _heard(action: HearOverlap, transcript: Transcript) -> OverlapHeard:
         transcript.text,
         text_cues(transcript.text, transcript.language),
         sum(probabilities) / len(probabilities) if probabilities else 0.0,
-        action.is_complete and is_like_stop(transcript.text, transcript.language),
+        is_like_stop(transcript.text, transcript.language),
     )

@@ -108,7 +108,7 @@ class OverlapHeard(_TurnEvent, frozen=True):
     confidence: float
     """Mean probability of the words."""
     is_like_stop: bool = False
-    """Whether they are all, and may be a stop-word that was misheard (:func:`session.lexicons.is_like_stop`)."""
+    """Whether they may be a stop-word that was misheard (:func:`session.lexicons.is_like_stop`)."""
 
 
 class ItemAudible(_TurnEvent, frozen=True):

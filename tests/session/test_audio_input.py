@@ -269,7 +269,7 @@ async def test_a_command_that_fails_ends_the_session_and_not_its_caller(listener
 
 async def test_a_closed_input_keeps_no_audio(listener: Listener) -> None:
     listener.held = True
-    await listener.input.feed(ramp(60))
+    await listener.input.feed(ramp(60) + b"\1\0")
     assert listener.input.unheard_s > 1.0
     listener.input.close()
     assert listener.input.unheard_s == 0.0

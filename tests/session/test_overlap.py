@@ -234,6 +234,13 @@ def test_unclear_words_that_sound_like_a_stop_word_stop_it_once_they_are_all_the
     assert kinds(core.understand("Espeda", 0.4, language="es")) == YIELDS
 
 
+def test_one_that_nothing_comes_after_does_so_too(speaking_core: NewCore) -> None:
+    core = speaking_core()
+    core.hear(480, VOICE)
+    assert core.understand("Espeda", 0.4, language="es") == []
+    assert kinds(core.send(InputStalled())) == YIELDS
+
+
 def test_a_clear_filler_stops_nobody_whatever_it_is_like(speaking_core: NewCore) -> None:
     core = speaking_core()
     core.hear(480, VOICE)
