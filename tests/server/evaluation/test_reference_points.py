@@ -33,6 +33,7 @@ POINTS = {
 The kernels for int8 decide some words, and each instruction set has its own. All utterances by CTranslate2 itself on
 one processor: greedy 14.87 to 15.82 %, with beam 5 11.39 to 12.34 %; see docs/evals.md. The bound is that of AVX2 and
 AVX-512 without MKL; with other kernels (``CT2_FORCE_CPU_ISA``) this test can fail and nothing be wrong.
+Threads of NumPy's products decide some, too: with two, as by itself on two cores, one processor has all points.
 """
 KERNELS = 0.45
 KERNELS_OF_A_LANGUAGE = 2.5  # some have 124 words
