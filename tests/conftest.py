@@ -19,6 +19,10 @@ import pytest
 from anyio import wait_all_tasks_blocked
 from hypothesis import settings as hypothesis_settings
 
+# As in the server: by how many threads NumPy's products have, the last bits of Whisper's features differ, and with them
+# some words of an engine that a test compares with a server. It is read when NumPy is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from engines.models.catalog import Catalog
 from engines.models.store import ModelStore, default_root
 from schemas.audio import SESSION_RATE_HZ, Samples
