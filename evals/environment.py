@@ -60,8 +60,12 @@ def source_digest() -> str:
 
 
 def engine_versions() -> str:
-    """Of the libraries that recognise, speak and decode, as in ``av 18.1.0 ctranslate2 4.8.2``."""
-    return " ".join(f"{name} {_version(name)}" for name in _ENGINES)
+    """Of the libraries that recognise, speak and decode, as in ``av 18.1.0 ctranslate2 4.8.2``, and where they do.
+
+    The processor and the threads of NumPy's products decide last bits, and those some words.
+    """
+    versions = " ".join(f"{name} {_version(name)}" for name in _ENGINES)
+    return f"{versions} on {cpu()} numpy-threads={os.environ.get('OPENBLAS_NUM_THREADS', '')}"
 
 
 def _version(distribution: str) -> str:

@@ -37,3 +37,13 @@ def test_versions_are_told_of_what_recognises_speaks_and_decodes(name: str, monk
 
     monkeypatch.setattr(environment, "version", version)
     assert environment.engine_versions() != before
+
+
+def test_so_is_what_decides_the_last_bits_of_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transcript that was kept with one thread of NumPy's is not that of two."""
+    found: set[str] = set()
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", threads)
+        found.add(environment.engine_versions())
+    monkeypatch.setattr(environment, "cpu", lambda: "another")
+    assert len(found | {environment.engine_versions()}) == 3
