@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TurnDetector, Vad, VadState
 from engines.caller import Caller, Unlimited
-from engines.memory import give_back_freed_memory, share_heaps
+from engines.memory import give_back_freed_memory
 from engines.names import quoted, some
 from engines.prompt_cache import Prompt, PromptCache, PromptCacheStats
 from engines.scheduler import Priority, SchedulerStats, Terms
@@ -78,7 +78,6 @@ class EngineHost:
         self._caller = Caller()
 
     async def __aenter__(self) -> Self:
-        share_heaps()
         await self._stack.enter_async_context(self._tasks)
         for slot in self._slots:
             await self._stack.enter_async_context(slot.scheduler)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import sys
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Final
 
 import click
 from click.shell_completion import get_completion_class
 
+from engines.memory import glibc_tunables
 from server.cli.lazy_group import LazyCommand, LazyGroup
 from server.logs import configure_logs
 from server.settings import LogSettings
@@ -30,6 +34,7 @@ _COMMANDS: Final = {
     "completion": LazyCommand("server.cli.main", "completion", "Print the completion script of a shell."),
     "version": LazyCommand("server.cli.main", "show_version", "Print the version."),
 }
+_WITH_ENGINES: Final = {"serve", "transcribe", "say", "eval"}
 
 
 @click.group(cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,4 +71,8 @@ def show_version() -> None:
 
 def main() -> None:
     """The console script."""
+    if sys.argv[1:2] and sys.argv[1] in _WITH_ENGINES and (tunables := glibc_tunables()):
+        # glibc reads them when a process begins. So the program begins once more, as the same process.
+        with suppress(OSError):
+            os.execve(sys.executable, sys.orig_argv, {**os.environ, "GLIBC_TUNABLES": tunables})  # noqa: S606
     antiphon(prog_name="antiphon")

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.memory import give_back_freed_memory, is_out_of_memory
+from engines import memory
+from engines.memory import give_back_freed_memory, glibc_tunables, is_out_of_memory
 
 
 def resident_bytes() -> int:
@@ -27,13 +28,11 @@ def test_what_was_freed_in_small_pieces_goes_back_to_the_system() -> None:
     assert len(keep) == 12
 
 
-_ALLOCATE_IN_THREADS = """
-import ctypes, os, threading
-from engines.memory import share_heaps
+_ALLOCATE = """
+import ctypes, threading
 
-os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
-share_heaps()
 libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 here, done = threading.Barrier(9), threading.Event()
 
 def allocate():
@@ -44,31 +43,70 @@ def allocate():
 for _ in range(8):
     threading.Thread(target=allocate, daemon=True).start()
 here.wait()
+large = libc.malloc(16 * 2**20)
+ctypes.memset(large, 1, 16 * 2**20)
 stream = ctypes.c_void_p.in_dll(libc, "stdout")
 libc.malloc_info(0, stream)
 libc.fflush(stream)
+print(open("/proc/self/smaps_rollup").read())
 done.set()
 """
+OPERATORS_OWN = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+ON_GLIBC = hasattr(ctypes.CDLL(None), "malloc_info")
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="heaps are those of glibc")
-@pytest.mark.parametrize(
-    ("setting", "heaps"), [({}, 1), ({"MALLOC_ARENA_MAX": "4"}, 4)], ids=["ours, one core", "operator's"]
-)
-def test_there_are_as_many_heaps_as_cores_unless_the_operator_says_otherwise(
-    setting: dict[str, str], heaps: int
-) -> None:
-    operators = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(operators)}
+@pytest.fixture
+def as_glibc_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(OPERATORS_OWN):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.skipif(not ON_GLIBC, reason="heaps are those of glibc")
+@pytest.mark.usefixtures("as_glibc_has_it")
+def test_there_are_as_many_heaps_as_cores_and_large_blocks_have_large_pages() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _ALLOCATE_IN_THREADS],
-        env={**environment, **setting},
+        [sys.executable, "-c", _ALLOCATE],
+        env={**os.environ, "GLIBC_TUNABLES": glibc_tunables()},
         capture_output=True,
         check=True,
         text=True,
         timeout=60,
     )
-    assert done.stdout.count("<heap nr=") == heaps
+    assert done.stdout.count("<heap nr=") == len(os.sched_getaffinity(0))
+    if "hugetlb" in glibc_tunables():
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("AnonHugePages:")]
+        assert int(line.split()[1]) >= 8 * 1024  # kB; a system that is short of them may give fewer
+
+
+@pytest.mark.skipif(not ON_GLIBC, reason="heaps are those of glibc")
+@pytest.mark.usefixtures("as_glibc_has_it")
+@pytest.mark.parametrize(
+    ("version", "pages", "are_large"),
+    [("2.35", "always [madvise] never", True), ("2.34", "[always] madvise never", False), ("2.36", "[never]", False)],
+)
+def test_large_blocks_are_mapped_by_themselves_where_there_are_large_pages(
+    version: str, pages: str, are_large: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(memory, "libc_ver", lambda: ("glibc", version))
+    monkeypatch.setattr(memory, "_LARGE_PAGES", tmp_path / "enabled")
+    (tmp_path / "enabled").write_text(f"{pages}\n", "ascii")
+    assert ("hugetlb" in glibc_tunables()) == ("mmap_threshold" in glibc_tunables()) == are_large
+    (tmp_path / "enabled").unlink()
+    assert "hugetlb" not in glibc_tunables()
+
+
+@pytest.mark.usefixtures("as_glibc_has_it")
+@pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"])
+def test_the_operators_own_settings_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    assert glibc_tunables() == ""
+
+
+@pytest.mark.usefixtures("as_glibc_has_it")
+def test_so_is_another_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "libc_ver", lambda: ("", ""))
+    assert glibc_tunables() == ""
 
 
 @pytest.mark.parametrize(

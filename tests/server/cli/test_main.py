@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from server.cli.main import antiphon
+from server.cli.main import antiphon, main
 
 
 def test_help_lists_every_command_and_imports_none() -> None:
     script = (
-        "import sys; from click.testing import CliRunner; from server.cli.main import antiphon; "
+        "import sys; from click.testing import CliRunner; from server.cli.main import antiphon, main; "
         "result = CliRunner().invoke(antiphon, ['--help']); print(result.output); "
         "heavy = {'numpy', 'litestar', 'av', 'onnxruntime', 'httpx', 'uvicorn'} & set(sys.modules); "
         "assert not heavy, heavy"
@@ -33,6 +33,38 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_python_m_server_is_the_same_program() -> None:
     result = subprocess.run([sys.executable, "-m", "server", "version"], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("antiphon ")
+
+
+def test_a_program_with_engines_begins_once_more_with_settings_of_its_own_for_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[tuple[str, list[str], str]] = []
+
+    class BegunError(Exception):
+        """In place of what does not return."""
+
+    def execve(program: str, arguments: list[str], environment: dict[str, str]) -> None:
+        begun.append((program, arguments, environment["GLIBC_TUNABLES"]))
+        raise BegunError
+
+    monkeypatch.setattr("server.cli.main.os.execve", execve)
+    monkeypatch.setattr("server.cli.main.glibc_tunables", lambda: "glibc.malloc.arena_max=2")
+    monkeypatch.setattr(sys, "argv", ["antiphon", "serve", "--help"])
+    with pytest.raises(BegunError):
+        main()
+    assert begun == [(sys.executable, sys.orig_argv, "glibc.malloc.arena_max=2")]
+
+
+@pytest.mark.parametrize(("command", "tunables"), [("serve", ""), ("version", "glibc.malloc.arena_max=2")])
+def test_others_go_on_and_so_does_one_that_has_its_settings(
+    command: str, tunables: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("server.cli.main.glibc_tunables", lambda: tunables)
+    monkeypatch.setattr(sys, "argv", ["antiphon", command, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert f"antiphon {command}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
