@@ -185,13 +185,22 @@ class Vad(Protocol):
         ...
 
 
+class TurnAudio(Struct, frozen=True, eq=False):
+    """A turn so far, up to now."""
+
+    samples: Samples
+    """``float32, (n,)``, 16 kHz."""
+    silence_samples: int
+    """How much of its end is silence, by voice activity."""
+
+
 class TurnDetector(Protocol):
     """Says from the sound whether a speaker has finished."""
 
     lanes: Lanes
 
-    def score(self, clips: Sequence[Samples]) -> list[float]:
-        """Probability, for each clip of 16 kHz audio that ends in silence, that the turn is complete.
+    def score(self, clips: Sequence[TurnAudio]) -> list[float]:
+        """Probability, for each clip, that the turn is complete.
 
         Clips longer than the model's window are judged by their end.
         """

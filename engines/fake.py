@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import AsrJob, AsrOptions, Cancellation, Lanes, Pronunciation, TtsJob, VadState
+from engines.base import AsrJob, AsrOptions, Cancellation, Lanes, Pronunciation, TtsJob, TurnAudio, VadState
 from engines.spec import EngineSpec
 from engines.tones import MARKER_SLOTS, SLOT_S, HeardWord, decode_words, encode_word, word_slots
 from schemas.audio import SESSION_RATE_HZ, Samples
@@ -225,9 +225,9 @@ class FakeTurnDetector:
         self._scores = list(scores)
         self._behaviour = behaviour or FakeBehaviour()
 
-    def score(self, clips: Sequence[Samples]) -> list[float]:
+    def score(self, clips: Sequence[TurnAudio]) -> list[float]:
         """The next score of the script for each clip."""
-        self._behaviour.spend(sum(map(len, clips)) / SESSION_RATE_HZ)
+        self._behaviour.spend(sum(len(clip.samples) for clip in clips) / SESSION_RATE_HZ)
         return [self._scores.pop(0) if len(self._scores) > 1 else self._scores[0] for _ in clips]
 
     def close(self) -> None:

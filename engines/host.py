@@ -23,7 +23,7 @@ from anyio import to_thread
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TurnDetector, Vad, VadState
+from engines.base import Asr, AsrJob, AsrOptions, Cancellation, Tts, TurnAudio, TurnDetector, Vad, VadState
 from engines.caller import Caller, Unlimited
 from engines.memory import give_back_freed_memory
 from engines.names import quoted, some
@@ -280,8 +280,8 @@ class EngineHost:
                 terms = replace(terms, priority=priority, audio_s=len(states) * terms.audio_s)
             return await slot.scheduler.run(score, (frames, states), terms, Cancellation())
 
-    async def score_turn(self, samples: Samples, *, owner: str | None = None) -> float | None:
-        """The probability that 16 kHz audio ending in silence is a complete turn; ``None`` without a turn detector.
+    async def score_turn(self, audio: TurnAudio, *, owner: str | None = None) -> float | None:
+        """The probability that a turn is complete; ``None`` without a turn detector.
 
         Raises:
             SpeechError: ``overloaded``, ``deadline_exceeded``, ``shutting_down``, ``engine_failed`` or what loading
@@ -292,9 +292,9 @@ class EngineHost:
             return None
         async with slot.using(None) as engine:
             detector = cast("TurnDetector", engine)
-            audio_s = len(samples) / SESSION_RATE_HZ
+            audio_s = len(audio.samples) / SESSION_RATE_HZ
             terms = Terms(tenant=self._caller.tenant, owner=owner, audio_s=audio_s, bucket="turn")
-            return await slot.scheduler.run(detector.score, samples, terms, Cancellation())
+            return await slot.scheduler.run(detector.score, audio, terms, Cancellation())
 
     @property
     def _voices(self) -> VoiceBook:

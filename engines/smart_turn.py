@@ -2,8 +2,8 @@
 
 What the network has made of a clip before its last layers says more of how speech ends than these make of it: asked of
 sentences that are cut off between two words, they take half of the cuts for ends. So the last layer is ours, a
-logistic regression on the states of the network at the end of the clip, by ``scripts/turn_head.py``:
-``smart_turn_head.json``.
+logistic regression on the states of the network in the last words and in the silence after them, by
+``scripts/turn_head.py``: ``smart_turn_head.json``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from msgspec import Struct, json
 from numpy.typing import NDArray
 
-from engines.base import Lanes
+from engines.base import Lanes, TurnAudio
 from engines.onnx_graph import OnnxGraph
 from engines.onnx_session import OnnxSession
 from schemas.audio import SESSION_RATE_HZ, Samples
@@ -32,8 +32,11 @@ _FILE: Final = "smart-turn-v3.2-cpu.onnx"
 _SCORE: Final = "logits"
 _STATES: Final = "layer_norm_8"
 """The network's states, 384 numbers for each 20 ms, before its own attention pools them over time."""
-_END_STATES: Final = 60
-"""Of so many, the last 1.2 s, a head is given the mean: silence, and the last words before it."""
+_STATE_SAMPLES: Final = SESSION_RATE_HZ // 50
+_SPOKEN_STATES: Final = 40
+"""A head is given the mean of so many before the silence, 0.8 s, and that of the silence."""
+_EDGE_STATES: Final = 5
+"""Of a clip without silence the last 100 ms stand for it."""
 
 
 class TurnHead(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +45,7 @@ class TurnHead(Struct, frozen=True, forbid_unknown_fields=True):
     version: str
     bias: float
     weights: tuple[float, ...]
-    """One for each state."""
+    """Of the mean state of the last words, then of that of the silence."""
 
     def probability(self, states: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """``(b,)``, for states ``(b, n)``: that the turn is complete."""
@@ -72,7 +75,7 @@ class SmartTurn:
         self._head = head
         self._spectrogram = FeatureExtractor(chunk_length=_WINDOW_S)
 
-    def score(self, clips: Sequence[Samples]) -> list[float]:
+    def score(self, clips: Sequence[TurnAudio]) -> list[float]:
         """Probability, for each clip, that the turn is complete; see :class:`engines.base.TurnDetector`."""
         if not clips:
             return []
@@ -81,12 +84,13 @@ class SmartTurn:
         # Despite its name the model's own output is a probability: the graph ends in a sigmoid.
         return list(map(float, self._run(_SCORE, clips)[:, 0]))
 
-    def states(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
-        """``float32, (b, 384)``: what a head is given of each clip. Not of a detector without one."""
-        return self._run(_STATES, clips)[:, -_END_STATES:].mean(axis=1)
+    def states(self, clips: Sequence[TurnAudio]) -> NDArray[np.float32]:
+        """``float32, (b, 768)``: what a head is given of each clip. Not of a detector without one."""
+        found = self._run(_STATES, clips)
+        return np.stack([_before_and_in_silence(one, clip) for one, clip in zip(found, clips, strict=True)])
 
-    def _run(self, output: str, clips: Sequence[Samples]) -> NDArray[np.float32]:
-        features = np.stack([self._features(clip) for clip in clips])
+    def _run(self, output: str, clips: Sequence[TurnAudio]) -> NDArray[np.float32]:
+        features = np.stack([self._features(clip.samples) for clip in clips])
         (found,) = self._session.run((output,), {"input_features": features})
         return found
 
@@ -101,3 +105,11 @@ class SmartTurn:
         window[_WINDOW_SAMPLES - len(heard) :] = heard
         window = (window - window.mean()) / np.sqrt(window.var() + _VARIANCE_FLOOR)
         return cast("NDArray[Any]", self._spectrogram(window, padding=0)).astype(np.float32)
+
+
+def _before_and_in_silence(states: NDArray[np.float32], clip: TurnAudio) -> NDArray[np.float32]:
+    """``(768,)``, of states ``(t, 384)``."""
+    silent = min(round(clip.silence_samples / _STATE_SAMPLES), len(states) - _EDGE_STATES)
+    end = len(states) - silent
+    silence = states[end:] if silent else states[-_EDGE_STATES:]
+    return np.concatenate((states[max(0, end - _SPOKEN_STATES) : end].mean(axis=0), silence.mean(axis=0)))

@@ -29,6 +29,7 @@ from rich.progress import track
 from scipy import optimize
 from turn_head import VOICES_A_LINE, cuts, fitted, states_of
 
+from engines.base import TurnAudio
 from engines.host import EngineHost
 from engines.smart_turn import SmartTurn, TurnHead
 from evals.cache import Cache, cache_dir
@@ -68,6 +69,7 @@ SIGNS: Final = {
     "stability": 1,
     "question": 1,
     "length": 1,
+    "sentence_end": 1,
 }
 """What each feature speaks for; a weight against it would have been learnt from chance."""
 
@@ -97,7 +99,7 @@ class Points:
     """Pauses at every score of the turn detector."""
 
     features: Matrix
-    """``(n, 7)``."""
+    """``(n, 8)``."""
     is_end: Matrix
     """``(n,)``: 1 or 0."""
     smart_turn: Matrix
@@ -242,9 +244,10 @@ class HeadEars(HostEars):
         self._states = partial(states_of, engine=SmartTurn(folder), cache=cache)
         self._head = head
 
-    async def end_of_turn(self, clips: Sequence[Samples]) -> list[float]:
+    async def end_of_turn(self, clips: Sequence[Samples], silences: Sequence[int]) -> list[float]:
         """With that head."""
-        return [float(self._head.probability(self._states(clip)[None])[0]) for clip in clips]
+        heard = map(TurnAudio, clips, silences)
+        return [float(self._head.probability(self._states(audio)[None])[0]) for audio in heard]
 
 
 async def made(
@@ -305,7 +308,7 @@ def main() -> None:
     """Fit, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=Path, help="Folder of recordings, for their noise.")
-    parser.add_argument("--version", default="3", help="Of head and weights.")
+    parser.add_argument("--version", default="4", help="Of head and weights.")
     parser.add_argument("--limit", type=int, help="So many turns of each split only, to try things out.")
     parser.add_argument("--dry-run", action="store_true", help="Print, and write nothing.")
     arguments = parser.parse_args()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy import optimize
 
+from engines.base import TurnAudio
 from engines.smart_turn import SmartTurn, TurnHead
 from evals.acoustics import CHANNELS, heard_through
 from evals.cache import Cache, digest
@@ -49,7 +50,7 @@ Matrix = NDArray[np.float64]
 class Cut(Struct, frozen=True, eq=False):
     """The beginning of a line, up to a boundary of words."""
 
-    samples: Samples
+    heard: TurnAudio
     is_end: bool
     weight: float
     block: str
@@ -87,7 +88,8 @@ def cuts(turn: PlannedTurn, speech: Speech, noises: Sequence[Samples]) -> Iterat
             after = _silence(rng.choice(SILENCES_S))
             dry = np.concatenate((_silence(BEFORE_S), *spoken, after))
             channel = CHANNELS[rng.integers(len(CHANNELS))]
-            yield Cut(heard_through(channel, dry, noises, rng), is_end, weight, turn.dialogue)
+            heard = TurnAudio(heard_through(channel, dry, noises, rng), len(after))
+            yield Cut(heard, is_end, weight, turn.dialogue)
 
 
 def _faded(samples: Samples, rng: np.random.Generator) -> Samples:
@@ -133,7 +135,7 @@ def fitted(found: Sequence[Cut], engine: SmartTurn, cache: Cache, version: str) 
         cache: Of them.
         version: Of the head.
     """
-    states = np.array([states_of(cut.samples, engine, cache) for cut in track(found, "Hearing cuts")], np.float64)
+    states = np.array([states_of(cut.heard, engine, cache) for cut in track(found, "Hearing cuts")], np.float64)
     is_end, weight = (np.array([getattr(cut, name) for cut in found], np.float64) for name in ("is_end", "weight"))
     blocks = sorted({cut.block for cut in found})
     fold = np.array([blocks.index(cut.block) % FOLDS for cut in found])
@@ -151,11 +153,11 @@ def _head(weights: Matrix, version: str) -> TurnHead:
     return TurnHead(version, bias, tuple(rounded))
 
 
-def states_of(samples: Samples, engine: SmartTurn, cache: Cache) -> NDArray[np.float32]:
+def states_of(heard: TurnAudio, engine: SmartTurn, cache: Cache) -> NDArray[np.float32]:
     """What the network makes of audio, which is kept."""
-    key = cache.key("turn states at the end", SMART_TURN, digest(samples.tobytes()))
+    key = cache.key("turn states about the end", SMART_TURN, digest(heard.samples.tobytes()), heard.silence_samples)
     kept = cache.get(key)
     if kept is None:
-        kept = engine.states([samples])[0].astype(np.float32).tobytes()
+        kept = engine.states([heard])[0].astype(np.float32).tobytes()
         cache.put(key, kept)
     return np.frombuffer(kept, np.float32)

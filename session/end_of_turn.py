@@ -1,6 +1,6 @@
 """How likely the user is done: what the turn detector hears, what the words say, and how long silence has lasted.
 
-A logistic model of seven features, ``p = σ(bias + w · features)``. Its weights are data with a version, fitted to the
+A logistic model of eight features, ``p = σ(bias + w · features)``. Its weights are data with a version, fitted to the
 calibration split of the dialogue simulator: ``end_of_turn_weights.json``.
 """
 
@@ -42,6 +42,8 @@ class EndOfTurnFeatures(Struct, frozen=True):
     """1 if the text ends as a question does."""
     length: float
     """Natural logarithm of 1 + the words so far, of :data:`MAX_WORDS` at most: a turn is held early, and ends late."""
+    sentence_end: float
+    """How much likelier than usual sentences end after the last two words, natural logarithm; 0 where nobody knows."""
 
 
 class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,6 +60,7 @@ class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     stability: float
     question: float
     length: float
+    sentence_end: float = 0.0
     least_score: bool = False
     """Whether the least of the turn detector's answers about a pause counts, not the newest."""
     score_memory: float = 0.0
@@ -94,6 +97,7 @@ def end_of_turn_features(
         stability=stability if known else 0.0,
         question=float(cues is not None and cues.question),
         length=math.log1p(min(cues.words, MAX_WORDS)) if cues is not None else 0.0,
+        sentence_end=cues.sentence_end if cues is not None else 0.0,
     )
 
 
@@ -108,6 +112,7 @@ def probability(features: EndOfTurnFeatures, weights: EndOfTurnWeights) -> float
         + weights.stability * features.stability
         + weights.question * features.question
         + weights.length * features.length
+        + weights.sentence_end * features.sentence_end
     )
     return 1 / (1 + math.exp(-score))
 

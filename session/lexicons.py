@@ -16,6 +16,8 @@ from typing import Final
 
 from msgspec import Struct, convert
 
+from session.sentence_ends import sentence_end
+
 MAX_STOP_WORDS: Final = 4
 """A longer text that begins with “no” or “wait” is an answer, and is judged like one."""
 LIKE: Final = 0.65
@@ -81,6 +83,8 @@ class TextCues(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it is listening aloud: “mhm”, “right, I see”."""
     stop: bool = False
     """It asks the other to stop: “wait”, “no no”, “hold on a second”."""
+    sentence_end: float = 0.0
+    """:func:`session.sentence_ends.sentence_end` of its last words."""
 
 
 def text_cues(text: str, language: str | None) -> TextCues:
@@ -97,6 +101,7 @@ def text_cues(text: str, language: str | None) -> TextCues:
         spelled=is_digits_or_spelling(text, language),
         backchannel=is_backchannel(text, language),
         stop=is_stop(text, language),
+        sentence_end=sentence_end(words, language),
     )
 
 

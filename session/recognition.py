@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from engines.base import AsrOptions
+from engines.base import AsrOptions, TurnAudio
 from engines.host import EngineHost
 from engines.scheduler import Priority
 from schemas.audio import SESSION_RATE_HZ
@@ -135,11 +135,11 @@ class TurnRecognizer:
         self._final_scope = CancelScope()
         tasks.start_soon(self._run_final, action, self._final_scope)
 
-    def score(self, tasks: TaskGroup, action: ScoreEndOfTurn) -> None:
+    def score(self, tasks: TaskGroup, action: ScoreEndOfTurn, silent_from_samples: int) -> None:
         """Ask the turn detector, unless it is still thinking about this pause."""
         if self._score_scope is None:
             self._score_scope = CancelScope()
-            tasks.start_soon(self._run_score, action, self._score_scope)
+            tasks.start_soon(self._run_score, action, silent_from_samples, self._score_scope)
 
     def void_final(self) -> None:
         """Stop what runs: the user went on, and the answer is void."""
@@ -219,12 +219,13 @@ class TurnRecognizer:
             trimmed=True,
         )
 
-    async def _run_score(self, action: ScoreEndOfTurn, scope: CancelScope) -> None:
+    async def _run_score(self, action: ScoreEndOfTurn, silent_from_samples: int, scope: CancelScope) -> None:
         probability: float | None = None
         try:
             with scope:
                 samples = self._audio.read(action.start_samples, action.end_samples)
-                probability = await self._host.score_turn(samples, owner=self._owner)
+                heard = TurnAudio(samples, action.end_samples - silent_from_samples)
+                probability = await self._host.score_turn(heard, owner=self._owner)
         except SpeechError as error:
             log.warning("turn_detector_failed", code=error.code)
         finally:

@@ -83,6 +83,7 @@ class UserTurns:
         self._heard_turns = heard_turns
         self._publish = publish
         self._turn_started_samples = 0
+        self._stopped_samples = 0
 
     def perform(self, tasks: TaskGroup, action: UserAction) -> None:  # noqa: C901, PLR0912 - one case an action
         """Do what the core wants."""
@@ -92,6 +93,7 @@ class UserTurns:
                 started_ms = ms_of_samples(action.start_samples)
                 self._publish(events.SpeechStarted(turn=action.turn, started_ms=started_ms))
             case TurnPaused():
+                self._stopped_samples = action.stop_samples
                 stopped_ms = ms_of_samples(action.stop_samples)
                 self._publish(events.SpeechStopped(turn=action.turn, stopped_ms=stopped_ms))
             case TurnResumed():
@@ -102,7 +104,7 @@ class UserTurns:
             case FinalizeAsr():
                 self._recognizer.finalize(tasks, action)
             case ScoreEndOfTurn():
-                self._recognizer.score(tasks, action)
+                self._recognizer.score(tasks, action, self._stopped_samples)
             case CancelFinal():
                 self._recognizer.void_final()
             case SpeculateTurn():

@@ -49,8 +49,11 @@ class Ears(Protocol):
         """For each track the speech probability of every whole frame of 512 samples."""
         ...
 
-    async def end_of_turn(self, clips: Sequence[Samples]) -> list[float]:
-        """For each clip, which ends in silence, the probability that the turn is over, as a session has it."""
+    async def end_of_turn(self, clips: Sequence[Samples], silences: Sequence[int]) -> list[float]:
+        """For each clip, which ends in so many samples of silence, the probability that the turn is over.
+
+        As a session has it.
+        """
         ...
 
     async def smart_turn(self, clips: Sequence[Samples]) -> list[float]:

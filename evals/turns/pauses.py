@@ -129,12 +129,12 @@ async def _with_our_scores(
         [(pause, score.silence_ms) for pause in (*each.holds, *each.ends) for score in pause.scores] for each in found
     ]
     asked = [
-        _heard(clip, pause, silence_ms)
+        (_heard(clip, pause, silence_ms), silence_ms * SESSION_RATE_HZ // 1000)
         for clip, content, asked_at in zip(clips, kept, places, strict=True)
         if content is None
         for pause, silence_ms in asked_at
     ]
-    made = iter(await ears.end_of_turn(asked))
+    made = iter(await ears.end_of_turn([clip for clip, _ in asked], [silence for _, silence in asked]))
     scored: list[ClipPauses] = []
     for key, content, each, asked_at in zip(keys, kept, found, places, strict=True):
         scores = [next(made) for _ in asked_at] if content is None else msgspec.json.decode(content, type=list[float])

@@ -14,7 +14,7 @@ import stamina
 from anyio import to_thread
 from numpy.typing import NDArray
 
-from engines.base import AsrOptions
+from engines.base import AsrOptions, TurnAudio
 from engines.host import EngineHost
 from engines.scheduler import Priority
 from engines.smart_turn import HEAD, SmartTurn, TurnHead
@@ -107,10 +107,10 @@ class HostEars:
                     found[number][frame], states[number] = score, state
         return found
 
-    async def end_of_turn(self, clips: Sequence[Samples]) -> list[float]:
+    async def end_of_turn(self, clips: Sequence[Samples], silences: Sequence[int]) -> list[float]:
         """For each clip the probability that the turn is over."""
 
-        async def score(clip: Samples) -> float:
+        async def score(clip: TurnAudio) -> float:
             found = await self._host.score_turn(clip)
             if found is None:
                 raise SpeechError(
@@ -118,7 +118,7 @@ class HostEars:
                 )
             return found
 
-        return await _each(clips, score)
+        return await _each(list(map(TurnAudio, clips, silences)), score)
 
     async def smart_turn(self, clips: Sequence[Samples]) -> list[float]:
         """For each clip what Smart Turn says as it comes."""
@@ -127,7 +127,8 @@ class HostEars:
         engine = SmartTurn(self._smart_turn, head=None)
         scores: list[float] = []
         for begin in range(0, len(clips), _STREAMS):
-            scores += await to_thread.run_sync(engine.score, clips[begin : begin + _STREAMS])
+            group = [TurnAudio(clip, 0) for clip in clips[begin : begin + _STREAMS]]  # it looks at the clip alone
+            scores += await to_thread.run_sync(engine.score, group)
         return scores
 
     async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec import Struct
 
-from engines.base import Asr, Tts, TurnDetector, Vad
+from engines.base import Asr, Tts, TurnAudio, TurnDetector, Vad
 from engines.fake import FakeAsr, FakeTts, FakeTurnDetector, FakeVad
 from engines.tones import encode_word
 from schemas.audio import SESSION_RATE_HZ, Samples
@@ -33,7 +33,7 @@ class Listener(Struct, frozen=True, eq=False):
     """A VAD or turn detector, and what it can tell apart."""
 
     engine: Any
-    speech: tuple[Samples, ...]
+    speech: tuple[Any, ...]
     """Clips that are speech for the most part."""
 
 
@@ -109,15 +109,21 @@ def vad(vad_listener: Listener) -> Vad:
 @pytest.fixture(scope="module", params=["fake", pytest.param("smart_turn", marks=pytest.mark.real)])
 def turn_listener(request: pytest.FixtureRequest) -> Iterator[Listener]:
     if request.param == "fake":
-        yield Listener(FakeTurnDetector((0.75,)), tuple(map(spoken_in_tones, ("one two", "three", "four five six"))))
+        spoken = map(spoken_in_tones, ("one two", "three", "four five six"))
+        yield Listener(FakeTurnDetector((0.75,)), tuple(map(paused, spoken)))
         return
     from engines.smart_turn import SmartTurn  # noqa: PLC0415 (slow to import)
 
     recording: Callable[[str], Samples] = request.getfixturevalue("recording")
     model_dir: Callable[[str], Path] = request.getfixturevalue("model_dir")
     engine = SmartTurn(model_dir("smart-turn-v3.2"))
-    yield Listener(engine, tuple(map(recording, (JFK, BRIDGE, "ljspeech/LJ001-0002.flac"))))
+    yield Listener(engine, tuple(paused(recording(name)) for name in (JFK, BRIDGE, "ljspeech/LJ001-0002.flac")))
     engine.close()
+
+
+def paused(samples: Samples) -> TurnAudio:
+    silence = np.zeros(SESSION_RATE_HZ // 5, np.float32)
+    return TurnAudio(np.concatenate((samples, silence)), len(silence))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.base import TurnDetector
+from engines.base import TurnAudio, TurnDetector
 from schemas.audio import SESSION_RATE_HZ
 
 
@@ -30,11 +30,13 @@ def test_clips_scored_together_score_as_alone(turn_detector: TurnDetector, turn_
 @pytest.mark.parametrize("length_samples", [0, 1, 100, 30 * SESSION_RATE_HZ])
 def test_clips_of_any_length_can_be_scored(turn_detector: TurnDetector, length_samples: int) -> None:
     noise = np.random.default_rng(1).normal(0.0, 0.01, length_samples).astype(np.float32)
-    (score,) = turn_detector.score([noise])
+    (score,) = turn_detector.score([TurnAudio(noise, min(length_samples, SESSION_RATE_HZ // 5))])
     assert 0.0 <= score <= 1.0
 
 
 def test_what_lies_before_the_window_does_not_count(turn_detector: TurnDetector, turn_listener: Any) -> None:
-    clip = np.concatenate((np.zeros(20 * SESSION_RATE_HZ, np.float32), turn_listener.speech[0]))
-    longer = np.concatenate((np.ones(5 * SESSION_RATE_HZ, np.float32), clip))
+    heard = turn_listener.speech[0]
+    samples = np.concatenate((np.zeros(20 * SESSION_RATE_HZ, np.float32), heard.samples))
+    clip = TurnAudio(samples, heard.silence_samples)
+    longer = TurnAudio(np.concatenate((np.ones(5 * SESSION_RATE_HZ, np.float32), samples)), heard.silence_samples)
     assert turn_detector.score([clip]) == pytest.approx(turn_detector.score([longer]), abs=1e-4)

@@ -10,7 +10,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.base import AsrJob, AsrOptions, Cancellation, TtsJob
+from engines.base import AsrJob, AsrOptions, Cancellation, TtsJob, TurnAudio
 from engines.fake import FAKE_VOICES, FakeAsr, FakeBehaviour, FakeTts, FakeTurnDetector, FakeVad, fake_engines
 from schemas.audio import Samples
 from schemas.errors import ErrorCode, SpeechError
@@ -132,7 +132,7 @@ def test_vad_tells_loud_from_quiet_and_keeps_a_state_for_each_stream() -> None:
 
 def test_the_turn_detector_follows_its_script_and_stays_at_its_end() -> None:
     detector = FakeTurnDetector((0.1, 0.9))
-    clip = np.zeros(16_000, np.float32)
+    clip = TurnAudio(np.zeros(16_000, np.float32), 3_200)
     assert detector.score([clip]) == [0.1]
     assert detector.score([clip, clip]) == [0.9, 0.9]
 

@@ -11,7 +11,7 @@ import soxr
 from anyio import to_thread
 from msgspec import structs
 
-from engines.base import AsrOptions, Engine, Lanes
+from engines.base import AsrOptions, Engine, Lanes, TurnAudio
 from engines.fake import FakeAsr, FakeBehaviour, fake_engines
 from engines.host import EngineHost
 from engines.scheduler import SchedulerStats
@@ -87,14 +87,14 @@ async def test_language_voice_activity_and_turn_end_are_judged() -> None:
         assert np.all(probabilities[0] < 0.1)
         assert np.all(probabilities[1] > 0.9)
         assert [float(state[0]) for state in (await host.score_vad(frames, states))[1]] == [6.0, 6.0]
-        assert await host.score_turn(SILENCE) == 0.25
+        assert await host.score_turn(TurnAudio(SILENCE, len(SILENCE))) == 0.25
 
 
 async def test_without_a_turn_detector_there_is_no_score() -> None:
     engines = fake_engines()
     del engines["fake-turn"]
     async with host_of(engines) as host:
-        assert await host.score_turn(SILENCE) is None
+        assert await host.score_turn(TurnAudio(SILENCE, len(SILENCE))) is None
 
 
 async def test_without_models_each_task_says_what_to_run() -> None:

@@ -10,7 +10,7 @@ import pytest
 import soxr
 
 from engines import installed
-from engines.base import AsrOptions, Lanes
+from engines.base import AsrOptions, Lanes, TurnAudio
 from engines.host import EngineHost
 from engines.installed import installed_engines
 from engines.models.catalog import Catalog
@@ -129,7 +129,7 @@ async def test_real_engines_say_hear_and_judge_a_sentence(model_dir: Callable[[s
             samples = _soxr.resample(np.concatenate([chunk.samples for chunk in spoken]), rate_hz, 16_000)
             transcript = await host.transcribe(samples, AsrOptions(language="en"))
             assert "quick brown fox" in transcript.text.lower()
-            assert await host.score_turn(samples) is not None
+            assert await host.score_turn(TurnAudio(samples, 0)) is not None
             state = host.vad_initial_state()
             heard: list[float] = []
             for frame in samples[: 512 * 30].reshape(30, 1, 1, 512):

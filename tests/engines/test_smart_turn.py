@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.base import TurnAudio
 from engines.smart_turn import HEAD, SmartTurn
 from schemas.audio import SESSION_RATE_HZ, Samples
 
@@ -52,12 +53,12 @@ def spoken(recording: Recording, name: str) -> Samples:
     return samples[: len(samples) - QUIET_S.get(name, 0) * SESSION_RATE_HZ]
 
 
-def whole(samples: Samples) -> Samples:
-    return np.concatenate((samples, PAUSE))
+def whole(samples: Samples) -> TurnAudio:
+    return TurnAudio(np.concatenate((samples, PAUSE)), len(PAUSE))
 
 
-def cut_off(samples: Samples) -> Samples:
-    return np.concatenate((samples[: int(len(samples) * 0.6)], PAUSE))
+def cut_off(samples: Samples, share: float = 0.6) -> TurnAudio:
+    return whole(samples[: int(len(samples) * share)])
 
 
 def test_without_our_head_scores_are_those_of_the_reference(bare: SmartTurn, recording: Recording) -> None:
@@ -87,14 +88,12 @@ def test_cut_off_sentences_are_told_from_whole_ones_better_than_by_the_model_alo
 ) -> None:
     """People who read, in four languages: none of them, and hardly their languages, were in what the head has seen."""
     rng = np.random.default_rng(0)
-    complete: list[Samples] = []
-    incomplete: list[Samples] = []
+    complete: list[TurnAudio] = []
+    incomplete: list[TurnAudio] = []
     for name in PIPECAT:
         samples = spoken(recording, name)
         complete.append(whole(samples))
-        incomplete += [
-            np.concatenate((samples[: int(len(samples) * share)], PAUSE)) for share in rng.uniform(0.3, 0.9, 6)
-        ]
+        incomplete += [cut_off(samples, share) for share in rng.uniform(0.3, 0.9, 6)]
 
     def right(model: SmartTurn) -> float:
         """Share of pairs in which the whole one scores higher."""
@@ -102,3 +101,19 @@ def test_cut_off_sentences_are_told_from_whole_ones_better_than_by_the_model_alo
         return float((ends[:, None] > cuts).mean())
 
     assert right(engine) > right(bare)
+
+
+def test_the_head_is_given_the_last_words_and_the_silence_apart(engine: SmartTurn, recording: Recording) -> None:
+    samples = whole(recording("faster_whisper/jfk.flac")).samples
+    words = engine.states([TurnAudio(samples, len(PAUSE))])[0]
+    later = engine.states([TurnAudio(samples, 0)])[0]
+    assert words.shape == later.shape == (len(HEAD.weights),)
+    assert not np.allclose(words, later)
+
+
+@pytest.mark.parametrize("silence_s", [0, 0.01, 0.2, 7.99, 8, 20])
+def test_there_may_be_any_silence(engine: SmartTurn, silence_s: float) -> None:
+    silent = round(silence_s * SESSION_RATE_HZ)
+    for length in (silent, silent + 1, silent + SESSION_RATE_HZ):
+        (score,) = engine.score([TurnAudio(np.zeros(length, np.float32), silent)])
+        assert 0 <= score <= 1
