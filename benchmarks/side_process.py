@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -18,6 +19,7 @@ from benchmarks.clips import Clip
 from benchmarks.engine_side import Answer, Task
 from benchmarks.machine import pinned
 from benchmarks.processes import READY_S, STOP_S, NotStartedError
+from engines.memory import glibc_tunables
 
 _LINE_BYTES = 1_000_000
 _TASK_S = 300.0
@@ -66,7 +68,11 @@ async def side(bench: Bench, kind: Literal["serial", "host"]) -> AsyncGenerator[
     whole = pinned(command, bench.cores.engines)
     await anyio.Path(bench.logs).mkdir(parents=True, exist_ok=True)
     with (bench.logs / f"{kind}.log").open("wb") as log:
-        process = await anyio.open_process(whole, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        # Memory as the server has it: what is measured beside it is the server's own work.
+        environment = {**os.environ, "GLIBC_TUNABLES": tunables} if (tunables := glibc_tunables()) else None
+        process = await anyio.open_process(
+            whole, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
+        )
         try:
             found = Side(process, " ".join(whole))
             await found.answer(READY_S)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -44,9 +45,10 @@ def glibc_tunables() -> str:
     return f"{heaps}:glibc.malloc.mmap_threshold={_LARGE_BYTES}:glibc.malloc.hugetlb=1"
 
 
-def _glibc_version() -> tuple[int, ...] | None:
+def _glibc_version() -> tuple[int, int] | None:
     name, version = libc_ver()
-    return tuple(map(int, version.split("."))) if name == "glibc" else None
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if name == "glibc" and found else None
 
 
 def _has_large_pages() -> bool:

@@ -35,8 +35,9 @@ _STATES: Final = "layer_norm_8"
 _STATE_SAMPLES: Final = SESSION_RATE_HZ // 50
 _SPOKEN_STATES: Final = 40
 """A head is given the mean of so many before the silence, 0.8 s, and that of the silence."""
-_EDGE_STATES: Final = 5
-"""Of a clip without silence the last 100 ms stand for it."""
+_LEAST_STATES: Final = 5
+"""100 ms, of what is spoken and of what is silent: shorter silence is taken for so much, and longer than the window for
+all but so much of it."""
 
 
 class TurnHead(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +110,6 @@ class SmartTurn:
 
 def _before_and_in_silence(states: NDArray[np.float32], clip: TurnAudio) -> NDArray[np.float32]:
     """``(768,)``, of states ``(t, 384)``."""
-    silent = min(round(clip.silence_samples / _STATE_SAMPLES), len(states) - _EDGE_STATES)
-    end = len(states) - silent
-    silence = states[end:] if silent else states[-_EDGE_STATES:]
-    return np.concatenate((states[max(0, end - _SPOKEN_STATES) : end].mean(axis=0), silence.mean(axis=0)))
+    silent = round(clip.silence_samples / _STATE_SAMPLES)
+    end = len(states) - min(max(silent, _LEAST_STATES), len(states) - _LEAST_STATES)
+    return np.concatenate((states[max(0, end - _SPOKEN_STATES) : end].mean(axis=0), states[end:].mean(axis=0)))

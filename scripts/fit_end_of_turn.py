@@ -246,8 +246,8 @@ class HeadEars(HostEars):
 
     async def end_of_turn(self, clips: Sequence[Samples], silences: Sequence[int]) -> list[float]:
         """With that head."""
-        heard = map(TurnAudio, clips, silences)
-        return [float(self._head.probability(self._states(audio)[None])[0]) for audio in heard]
+        heard = zip(clips, silences, strict=True)
+        return [float(self._head.probability(self._states(TurnAudio(*one))[None])[0]) for one in heard]
 
 
 async def made(

@@ -41,6 +41,8 @@ FOLDS: Final = 8
 BEFORE_S: Final = 0.5
 FADE_S: Final = (0.01, 0.1)
 SILENCES_S: Final = (0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.2)
+LAG_S: Final = (-0.02, 0.08)
+"""By so much later than the cut voice activity hears silence begin, in nine of ten pauses of the split."""
 PAUSED: Final = 0.7
 """Share of the holds before a cut that are heard as silence."""
 
@@ -88,7 +90,8 @@ def cuts(turn: PlannedTurn, speech: Speech, noises: Sequence[Samples]) -> Iterat
             after = _silence(rng.choice(SILENCES_S))
             dry = np.concatenate((_silence(BEFORE_S), *spoken, after))
             channel = CHANNELS[rng.integers(len(CHANNELS))]
-            heard = TurnAudio(heard_through(channel, dry, noises, rng), len(after))
+            silent = len(after) - _samples(rng.uniform(*LAG_S))
+            heard = TurnAudio(heard_through(channel, dry, noises, rng), silent)
             yield Cut(heard, is_end, weight, turn.dialogue)
 
 

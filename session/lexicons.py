@@ -101,7 +101,7 @@ def text_cues(text: str, language: str | None) -> TextCues:
         spelled=is_digits_or_spelling(text, language),
         backchannel=is_backchannel(text, language),
         stop=is_stop(text, language),
-        sentence_end=sentence_end(words, language),
+        sentence_end=sentence_end(text, language),
     )
 
 

@@ -7,7 +7,7 @@ Of other languages nothing is known here.
 
 from __future__ import annotations
 
-from functools import cache
+import re
 from importlib import resources
 from typing import Final
 
@@ -15,6 +15,9 @@ from msgspec import Struct, json
 
 _BEGIN: Final = "<s>"
 _TENTHS: Final = 10
+_WORD: Final = re.compile(r"[a-z][a-z']*")
+_SENTENCES: Final = re.compile(r"[.?!]\s+")
+_CLOSING: Final = ".?!… \n\"'”"
 
 
 class _Ends(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,21 +27,22 @@ class _Ends(Struct, frozen=True, forbid_unknown_fields=True):
     pairs: dict[str, int]
 
 
-def sentence_end(words: tuple[str, ...], language: str | None) -> float:
-    """How much likelier than usual a sentence ends after these words, as natural logarithm; 0 where nothing is known.
+_KNOWN: Final = json.decode(
+    resources.files("session").joinpath("sentence_ends.json").read_bytes(), type=dict[str, _Ends]
+)
+
+
+def sentence_end(text: str, language: str | None) -> float:
+    """How much likelier than usual a sentence ends after this, as natural logarithm; 0 where nothing is known.
 
     Args:
-        words: In small letters.
-        language: ISO 639-1.
+        text: Up to now. Its last sentence counts.
+        language: ISO 639-1, with a region or without.
     """
-    known = _known().get(language or "")
+    known = _KNOWN.get((language or "").partition("-")[0].casefold())
+    words = _WORD.findall(_SENTENCES.split(text.casefold().replace("’", "'").rstrip(_CLOSING))[-1])
     if known is None or not words:
         return 0.0
     before, last = [_BEGIN, *words][-2:]
     found = known.pairs.get(f"{before} {last}")
     return (known.words.get(last, 0) if found is None else found) / _TENTHS
-
-
-@cache
-def _known() -> dict[str, _Ends]:
-    return json.decode(resources.files("session").joinpath("sentence_ends.json").read_bytes(), type=dict[str, _Ends])

@@ -34,7 +34,9 @@ _COMMANDS: Final = {
     "completion": LazyCommand("server.cli.main", "completion", "Print the completion script of a shell."),
     "version": LazyCommand("server.cli.main", "show_version", "Print the version."),
 }
-_WITH_ENGINES: Final = {"serve", "transcribe", "say", "eval"}
+_WITH_ENGINES: Final = {"serve", "mcp", "transcribe", "say", "eval"}
+_BEGUN: Final = "_ANTIPHON_BEGUN"
+"""Set in the environment of a program that has begun once more, lest it does so for ever."""
 
 
 @click.group(cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,8 +73,11 @@ def show_version() -> None:
 
 def main() -> None:
     """The console script."""
-    if sys.argv[1:2] and sys.argv[1] in _WITH_ENGINES and (tunables := glibc_tunables()):
-        # glibc reads them when a process begins. So the program begins once more, as the same process.
+    has_begun = os.environ.pop(_BEGUN, "")
+    if not has_begun and sys.argv[1:2] and sys.argv[1] in _WITH_ENGINES and (tunables := glibc_tunables()):
+        # glibc reads them when a process begins. So the program begins once more, as the same process; where it may
+        # not, it goes on as it is.
         with suppress(OSError):
-            os.execve(sys.executable, sys.orig_argv, {**os.environ, "GLIBC_TUNABLES": tunables})  # noqa: S606
+            arguments = [sys.executable, *sys.orig_argv[1:]]
+            os.execve(sys.executable, arguments, {**os.environ, _BEGUN: "1", "GLIBC_TUNABLES": tunables})  # noqa: S606
     antiphon(prog_name="antiphon")

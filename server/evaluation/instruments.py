@@ -118,7 +118,7 @@ class HostEars:
                 )
             return found
 
-        return await _each(list(map(TurnAudio, clips, silences)), score)
+        return await _each([TurnAudio(*heard) for heard in zip(clips, silences, strict=True)], score)
 
     async def smart_turn(self, clips: Sequence[Samples]) -> list[float]:
         """For each clip what Smart Turn says as it comes."""

@@ -13,7 +13,7 @@ from server.cli.main import antiphon, main
 
 def test_help_lists_every_command_and_imports_none() -> None:
     script = (
-        "import sys; from click.testing import CliRunner; from server.cli.main import antiphon, main; "
+        "import sys; from click.testing import CliRunner; from server.cli.main import antiphon; "
         "result = CliRunner().invoke(antiphon, ['--help']); print(result.output); "
         "heavy = {'numpy', 'litestar', 'av', 'onnxruntime', 'httpx', 'uvicorn'} & set(sys.modules); "
         "assert not heavy, heavy"
@@ -52,7 +52,33 @@ def test_a_program_with_engines_begins_once_more_with_settings_of_its_own_for_me
     monkeypatch.setattr(sys, "argv", ["antiphon", "serve", "--help"])
     with pytest.raises(BegunError):
         main()
-    assert begun == [(sys.executable, sys.orig_argv, "glibc.malloc.arena_max=2")]
+    assert begun == [(sys.executable, [sys.executable, *sys.orig_argv[1:]], "glibc.malloc.arena_max=2")]
+
+
+def test_it_goes_on_where_it_may_not_begin_once_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def execve(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("server.cli.main.os.execve", execve)
+    monkeypatch.setattr("server.cli.main.glibc_tunables", lambda: "glibc.malloc.arena_max=2")
+    monkeypatch.setattr(sys, "argv", ["antiphon", "serve", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "antiphon serve" in capsys.readouterr().out
+
+
+def test_it_begins_once_more_only_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Though an environment that something cleans has lost the tunables."""
+    monkeypatch.setenv("_ANTIPHON_BEGUN", "1")
+    monkeypatch.setattr("server.cli.main.os.execve", None)
+    monkeypatch.setattr("server.cli.main.glibc_tunables", lambda: "glibc.malloc.arena_max=2")
+    monkeypatch.setattr(sys, "argv", ["antiphon", "serve", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "antiphon serve" in capsys.readouterr().out
+    assert "_ANTIPHON_BEGUN" not in os.environ
 
 
 @pytest.mark.parametrize(("command", "tunables"), [("serve", ""), ("version", "glibc.malloc.arena_max=2")])
