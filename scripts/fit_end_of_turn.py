@@ -73,14 +73,14 @@ SIGNS: Final = {
 }
 """What each feature speaks for; a weight against it would have been learnt from chance."""
 
-QUICK_MS: Final = 490
-QUICK_SHARE: Final = 0.6
+QUICK_MS: Final = 475
+QUICK_SHARE: Final = 0.55
 """More than half of the calibration turns are to end within that: half of other turns then do, too."""
 SLOW_MS: Final = 2_600
 """95 of 100 are: who has to wait longer says something again."""
-CUTOFF_MS: Final = 10_000
+CUTOFF_MS: Final = 20_000
 """What a pause that is cut off costs, in waiting: it is worth as much to cut off one of a hundred less as to end every
-turn 100 ms sooner."""
+turn 200 ms sooner."""
 PAUSE_S: Final = 0.3
 """Silence after which a pause is told from an end."""
 SCORE_MEMORY: Final = 0.5

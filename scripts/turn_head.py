@@ -42,7 +42,7 @@ BEFORE_S: Final = 0.5
 FADE_S: Final = (0.01, 0.1)
 SILENCES_S: Final = (0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.2)
 LAG_S: Final = (-0.02, 0.08)
-"""By so much later than the cut voice activity hears silence begin, in nine of ten pauses of the split."""
+"""By about so much later than the cut voice activity hears silence begin: -7 to 97 ms in nine of ten pauses."""
 PAUSED: Final = 0.7
 """Share of the holds before a cut that are heard as silence."""
 

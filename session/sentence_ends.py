@@ -1,6 +1,6 @@
 """How likely a sentence ends after its last two words.
 
-“I take two different” goes on, whatever it sounds like and though a recogniser ends it with a full stop; “next month”
+“We ordered a large” goes on, whatever it sounds like and though a recogniser ends it with a full stop; “a large pizza”
 may be all. Counts of a large collection of English know that: ``sentence_ends.json``, by ``scripts/sentence_ends.py``.
 Of other languages nothing is known here.
 """

@@ -83,6 +83,7 @@ class UserTurns:
         self._heard_turns = heard_turns
         self._publish = publish
         self._turn_started_samples = 0
+        # Where the pause began: an action that said so would make logs of earlier versions replay otherwise.
         self._stopped_samples = 0
 
     def perform(self, tasks: TaskGroup, action: UserAction) -> None:  # noqa: C901, PLR0912 - one case an action

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines.base import TurnAudio
-from engines.smart_turn import HEAD, SmartTurn
+from engines.smart_turn import HEAD, SmartTurn, _before_and_in_silence
 from schemas.audio import SESSION_RATE_HZ, Samples
 
 pytestmark = pytest.mark.real
@@ -103,12 +105,15 @@ def test_cut_off_sentences_are_told_from_whole_ones_better_than_by_the_model_alo
     assert right(engine) > right(bare)
 
 
-def test_the_head_is_given_the_last_words_and_the_silence_apart(engine: SmartTurn, recording: Recording) -> None:
-    samples = whole(recording("faster_whisper/jfk.flac")).samples
-    words = engine.states([TurnAudio(samples, len(PAUSE))])[0]
-    later = engine.states([TurnAudio(samples, 0)])[0]
-    assert words.shape == later.shape == (len(HEAD.weights),)
-    assert not np.allclose(words, later)
+@pytest.mark.parametrize(("silence_s", "silent"), [(0, 5), (0.05, 5), (0.2, 10), (1, 50), (8, 395), (20, 395)])
+def test_a_head_is_given_the_mean_of_the_last_words_and_that_of_the_silence(silence_s: float, silent: int) -> None:
+    states = np.arange(400, dtype=np.float32)[:, None].repeat(384, axis=1)
+    heard = TurnAudio(np.zeros(0, np.float32), round(silence_s * SESSION_RATE_HZ))
+    found = _before_and_in_silence(states, heard)
+    end = 400 - silent
+    assert found.shape == (2 * 384,)
+    assert found[0] == pytest.approx(states[max(0, end - 40) : end, 0].mean())
+    assert found[-1] == pytest.approx(states[end:, 0].mean())
 
 
 @pytest.mark.parametrize("silence_s", [0, 0.01, 0.2, 7.99, 8, 20])

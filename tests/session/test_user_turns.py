@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import anyio
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from engines.fake import FakeAsr, FakeBehaviour, FakeTts, fake_engines
+from engines.base import TurnAudio
+from engines.fake import FakeAsr, FakeBehaviour, FakeTts, FakeTurnDetector, fake_engines
 from engines.host import EngineHost
 from engines.spec import HostSettings
 from schemas.errors import ErrorCode, SpeechError
@@ -42,6 +45,7 @@ from session.turn_state import UserState
 pytestmark = pytest.mark.anyio
 
 AllEvents = Callable[..., Awaitable[list[ServerEvent]]]
+LOUD = 0.05
 MANUAL = SessionSettings(turn=TurnSettings(detection=TurnDetection.MANUAL))
 
 
@@ -89,6 +93,33 @@ async def test_a_turn_is_eager_before_it_ends_with_the_same_text(
     told = await all_events(hesitant, session.session_id)
     verdicts = [type(event) for event in told if isinstance(event, TurnEager | TurnResumed | TurnEnded)]
     assert verdicts == [TurnEager, TurnEnded]
+
+
+async def test_the_turn_detector_is_told_how_much_of_a_turn_is_silence(
+    store: MemoryStore, clock: FakeClock, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[TurnAudio] = []
+
+    class Detector(FakeTurnDetector):
+        def score(self, clips: Sequence[TurnAudio]) -> list[float]:
+            heard.extend(clips)
+            return super().score(clips)
+
+    monkeypatch.setattr("engines.fake.FakeTurnDetector", Detector)
+    engines = fake_engines(turn_scores=(0.2,))
+    async with EngineHost(engines, HostSettings()) as host, SessionManager(host, store, clock=clock) as manager:
+        with anyio.fail_after(20):
+            session = await manager.open(SessionSettings(partials=False))
+            await session.feed(user.speech("Fly me to Berlin.") + user.silence(640))
+            await session.feed(user.speech("or Paris.") + user.silence(4_000))
+            await session.listen(20)
+    assert len(heard) > 4
+    silences = [clip.silence_samples for clip in heard]
+    assert silences[0] < silences[1]
+    assert any(later < earlier for earlier, later in pairwise(silences)), "the second pause begins anew"
+    for clip in heard:
+        silence = clip.samples[len(clip.samples) - clip.silence_samples :]
+        assert np.abs(silence).max() < LOUD < np.abs(clip.samples[: -clip.silence_samples][-512:]).max()
 
 
 async def test_who_listens_as_ever_gets_no_eager_turn(hesitant: SessionManager, user: User) -> None:
