@@ -85,9 +85,10 @@ class Odds(Struct, frozen=True, kw_only=True):
     network_ms: tuple[float, float] = (5.0, 60.0)
     """One way."""
     first_audio_ms: tuple[float, float] = (80.0, 300.0)
-    end_score: tuple[float, float] = (6.4, 7.0)
-    """Beta distribution of the turn detector's score at an end, and in a hold: as those of the calibration split."""
-    hold_score: tuple[float, float] = (1.4, 4.1)
+    end_score: tuple[float, float] = (1.8, 0.6)
+    """Beta distribution of the turn detector's score at an end, and in a hold: as those of the calibration split. It is
+    drawn once for each pause: asked again, the detector says much the same."""
+    hold_score: tuple[float, float] = (0.2, 0.6)
     voiced: float = 0.97
     """Share of voiced frames that the VAD takes for voice."""
     echo_voiced: float = 0.0
@@ -160,6 +161,7 @@ class _Conversation:
         self._items: dict[str, _Item] = {}
         self._received: list[Received] = []
         self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self._score = (-1, 0.0)
         self._scheduled = 0
         self._delivered = 0
         self._now = 0
@@ -242,7 +244,7 @@ class _Conversation:
                 expired = TimerExpired(action.timer, action.generation)
                 self._after((action.after_ms, action.after_ms), lambda: self._dispatch(expired))
             case ScoreEndOfTurn():
-                score = float(self._rng.beta(*(self._odds.end_score if self._is_end() else self._odds.hold_score)))
+                score = self._score_of(action.generation)
                 self._after(self._odds.score_ms, lambda: self._dispatch(EndOfTurnScore(action.generation, score)))
             case CommitTurn():
                 begun, ended = (_ms(at) for at in (action.start_samples, action.end_samples))
@@ -287,6 +289,12 @@ class _Conversation:
         item.paused = False
         item.sent_ms = self._device.position_ms(item.item_id) // word_ms * word_ms
         self._tell(WireEvent(type="playback.resume", item_id=item.item_id, position_ms=item.sent_ms))
+
+    def _score_of(self, generation: int) -> float:
+        if self._score[0] != generation:
+            drawn = self._odds.end_score if self._is_end() else self._odds.hold_score
+            self._score = (generation, float(self._rng.beta(*drawn)))
+        return self._score[1]
 
     def _is_end(self) -> bool:
         last = self._play.uttered[-1] if self._play.uttered else None
