@@ -178,7 +178,9 @@ async def test_a_request_that_is_cancelled_stops_a_hanging_engine() -> None:
             tasks.cancel_scope.cancel()
         behaviour.go_on()
         assert (await host.transcribe(await say(host, "again"), AsrOptions())).text == "again"
-        assert stats(host, "fake-asr").cancelled == 1
+        with anyio.fail_after(PATIENCE_S):  # the other worker may answer before this one has noticed
+            while stats(host, "fake-asr").cancelled != 1:
+                await anyio.lowlevel.checkpoint()
 
 
 async def test_whoever_stops_listening_stops_the_synthesis() -> None:
