@@ -35,6 +35,14 @@ def test_python_m_server_is_the_same_program() -> None:
     assert result.stdout.startswith("antiphon ")
 
 
+@pytest.fixture
+def serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``antiphon serve`` where glibc has something to be told."""
+    monkeypatch.setattr("server.cli.main.glibc_tunables", lambda: "glibc.malloc.arena_max=2")
+    monkeypatch.setattr(sys, "argv", ["antiphon", "serve", "--help"])
+
+
+@pytest.mark.usefixtures("serving")
 def test_a_program_with_engines_begins_once_more_with_settings_of_its_own_for_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -48,13 +56,12 @@ def test_a_program_with_engines_begins_once_more_with_settings_of_its_own_for_me
         raise BegunError
 
     monkeypatch.setattr("server.cli.main.os.execve", execve)
-    monkeypatch.setattr("server.cli.main.glibc_tunables", lambda: "glibc.malloc.arena_max=2")
-    monkeypatch.setattr(sys, "argv", ["antiphon", "serve", "--help"])
     with pytest.raises(BegunError):
         main()
     assert begun == [(sys.executable, [sys.executable, *sys.orig_argv[1:]], "glibc.malloc.arena_max=2")]
 
 
+@pytest.mark.usefixtures("serving")
 def test_it_goes_on_where_it_may_not_begin_once_more(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,19 +69,16 @@ def test_it_goes_on_where_it_may_not_begin_once_more(
         raise PermissionError
 
     monkeypatch.setattr("server.cli.main.os.execve", execve)
-    monkeypatch.setattr("server.cli.main.glibc_tunables", lambda: "glibc.malloc.arena_max=2")
-    monkeypatch.setattr(sys, "argv", ["antiphon", "serve", "--help"])
     with pytest.raises(SystemExit):
         main()
     assert "antiphon serve" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("serving")
 def test_it_begins_once_more_only_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Though an environment that something cleans has lost the tunables."""
     monkeypatch.setenv("_ANTIPHON_BEGUN", "1")
     monkeypatch.setattr("server.cli.main.os.execve", None)
-    monkeypatch.setattr("server.cli.main.glibc_tunables", lambda: "glibc.malloc.arena_max=2")
-    monkeypatch.setattr(sys, "argv", ["antiphon", "serve", "--help"])
     with pytest.raises(SystemExit):
         main()
     assert "antiphon serve" in capsys.readouterr().out
