@@ -63,6 +63,8 @@ class AsrOptions(Struct, frozen=True, kw_only=True):
     word_times: bool = False
     token_logprobs: bool = False
     """Whether segments tell how sure the engine was of each token."""
+    sentence_end: bool = False
+    """Whether the transcript of a turn tells how likely a sentence ends behind it. Who cannot say leaves it out."""
     trimmed: bool = False
     """Whether audio that is much shorter than the model's window may be recognised in a shorter one: several times
     faster, not always to the letter the same. For conversations; an engine without a fixed window ignores it."""

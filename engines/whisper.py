@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from engines.base import AsrJob, AsrOptions, Cancellation, Lanes
 from engines.token_scorer import TokenScorer
 from engines.whisper_batch import best_batch
+from engines.whisper_ending import EndingScorer
 from engines.whisper_window import WindowDecoder
 from schemas.audio import SESSION_RATE_HZ, Samples
 from schemas.errors import ErrorCode, SpeechError
@@ -121,6 +122,7 @@ class WhisperAsr:
             max_batch = 1
         self.lanes = Lanes(num_workers, best_batch(self._turn_model) if max_batch is None else max_batch)
         self._window = WindowDecoder(self._turn_model)
+        self._ending = EndingScorer(self._turn_model)
         self._exact_window = exact_window
         self.languages: frozenset[str] = frozenset(self._model.supported_languages)
 
@@ -129,7 +131,7 @@ class WhisperAsr:
 
         Rows that fail hold ``unsupported_language``, ``invalid_request`` (translation by an English-only model),
         ``invalid_audio`` (samples that are no numbers) or ``cancelled``, which is looked for before each step of the
-        model: encoding a 30 s window, decoding it at one temperature, placing its words.
+        model: encoding a 30 s window, decoding it at one temperature, placing its words, weighing how its text ends.
         """
         rows: list[Transcript | SpeechError | None] = [self._without_model(job) for job in jobs]
         buckets: dict[Hashable, list[int]] = {}
@@ -139,7 +141,8 @@ class WhisperAsr:
         for numbers in buckets.values():
             for number, row in zip(numbers, self._trimmed([jobs[number] for number in numbers]), strict=True):
                 rows[number] = row
-        return [self._whole(job) if row is None else row for job, row in zip(jobs, rows, strict=True)]
+        whole = [self._whole(job) if row is None else row for job, row in zip(jobs, rows, strict=True)]
+        return [self._with_ending(job, row) for job, row in zip(jobs, whole, strict=True)]
 
     def bucket(self, job: AsrJob) -> Hashable | None:
         """What jobs must have in common to be recognised together; ``None`` for one that is recognised alone."""
@@ -153,7 +156,7 @@ class WhisperAsr:
         """Free the model's memory."""
         for model in {self._model.model, self._turn_model.model}:
             model.unload_model()
-        del self._model, self._turn_model, self._window
+        del self._model, self._turn_model, self._window, self._ending
 
     def _without_model(self, job: AsrJob) -> Transcript | SpeechError | None:
         """What can be said of a job without the model: that it cannot be done, or that there is no speech."""
@@ -188,6 +191,16 @@ class WhisperAsr:
             return _transcript(job, found, info.language, float(info.language_probability), score)
         except SpeechError as error:
             return error
+
+    def _with_ending(self, job: AsrJob, row: Transcript | SpeechError) -> Transcript | SpeechError:
+        is_asked = job.options.sentence_end and job.options.task is AsrTask.TRANSCRIBE
+        if not is_asked or isinstance(row, SpeechError):
+            return row
+        try:
+            job.cancellation.check()
+        except SpeechError as error:
+            return error
+        return replace(row, sentence_end=self._ending.probability(row.text, row.language))
 
     def _decode(self, model: Any, job: AsrJob) -> tuple[Iterable[WhisperSegment], TranscriptionInfo]:  # noqa: ANN401
         options = job.options

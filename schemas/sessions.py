@@ -100,6 +100,11 @@ class TurnSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_turn_s: Annotated[int, Meta(ge=1, le=600)] = 60
     """A turn longer than this is ended."""
 
+    @property
+    def is_weighed(self) -> bool:
+        """Whether what was said, and how it sounded, has a part in when turns end."""
+        return self.silence_duration_ms is None and self.detection is TurnDetection.AUTOMATIC
+
 
 class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the caller of ``open_session`` may set."""

@@ -73,6 +73,9 @@ class Transcript(Struct, frozen=True):
     duration_s: float
     """Length of the audio, speech or not."""
     segments: tuple[Segment, ...] = ()
+    sentence_end: float | None = None
+    """Probability that a sentence ends behind the text, by its words alone, whatever mark it has; ``None`` unless asked
+    for, or where nobody can say."""
 
     @property
     def words(self) -> tuple[Word, ...]:

@@ -43,7 +43,7 @@ class EndOfTurnFeatures(Struct, frozen=True):
     length: float
     """Natural logarithm of 1 + the words so far, of :data:`MAX_WORDS` at most: a turn is held early, and ends late."""
     sentence_end: float
-    """How much likelier than usual sentences end after the last two words, natural logarithm; 0 where nobody knows."""
+    """How much likelier than usual a sentence ends behind the text, natural logarithm of odds; 0 where nobody knows."""
 
 
 class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,6 +6,7 @@ what goes for all counts (“mhm”, digits, punctuation). Case and punctuation 
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 import unicodedata
@@ -16,8 +17,6 @@ from typing import Final
 
 from msgspec import Struct, convert
 
-from session.sentence_ends import sentence_end
-
 MAX_STOP_WORDS: Final = 4
 """A longer text that begins with “no” or “wait” is an answer, and is judged like one."""
 LIKE: Final = 0.65
@@ -25,6 +24,9 @@ LIKE: Final = 0.65
 voices 317 stop the agent by what is clear, 385 with this; of 634 backchannels 19, and 24."""
 LIKE_LETTERS: Final = 4
 """Stop-words of fewer are like too much else, and so is what was heard with fewer: “so”, “now”."""
+_USUAL_LOGIT: Final = -1.3
+"""Of the probability of a sentence's end behind a pause of the simulator: the middle of ends and holds."""
+_LEAST_LIKELY: Final = 1e-4
 MIN_DIGITS: Final = 3
 """So many digits or letters in a row are being spelled out; fewer are an amount, or an answer."""
 
@@ -84,11 +86,17 @@ class TextCues(Struct, frozen=True, forbid_unknown_fields=True):
     stop: bool = False
     """It asks the other to stop: “wait”, “no no”, “hold on a second”."""
     sentence_end: float = 0.0
-    """:func:`session.sentence_ends.sentence_end` of its last words."""
+    """How much likelier than usual a sentence ends behind it, natural logarithm of odds; 0 where nobody knows."""
 
 
-def text_cues(text: str, language: str | None) -> TextCues:
-    """The cues of a text in a language (ISO 639-1)."""
+def text_cues(text: str, language: str | None, sentence_end: float | None = None) -> TextCues:
+    """The cues of a text in a language (ISO 639-1).
+
+    Args:
+        text: As recognised.
+        language: ISO 639-1, with a region or without.
+        sentence_end: Probability that a sentence ends behind it, from who recognised it.
+    """
     words = _words(text)
     lexicon = _lexicon(language)
     return TextCues(
@@ -101,8 +109,13 @@ def text_cues(text: str, language: str | None) -> TextCues:
         spelled=is_digits_or_spelling(text, language),
         backchannel=is_backchannel(text, language),
         stop=is_stop(text, language),
-        sentence_end=sentence_end(text, language),
+        sentence_end=0.0 if sentence_end is None else _over_usual(sentence_end),
     )
+
+
+def _over_usual(probability: float) -> float:
+    likely = min(max(probability, _LEAST_LIKELY), 1 - _LEAST_LIKELY)
+    return round(math.log(likely / (1 - likely)) - _USUAL_LOGIT, 2)
 
 
 def is_backchannel(text: str, language: str | None) -> bool:

@@ -185,10 +185,9 @@ class TurnRecognizer:
         with scope:
             try:
                 samples = self._audio.read(action.start_samples, action.end_samples)
-                options = self._options()
                 transcript = await self._host.transcribe(
                     samples,
-                    options,
+                    replace(self._options(), sentence_end=self._settings.turn.is_weighed),
                     model=self._settings.asr_model,
                     priority=Priority.FINAL,
                     owner=self._owner,

@@ -36,7 +36,6 @@ from schemas.sessions import (
     SessionInfo,
     SessionSettings,
     SessionState,
-    TurnDetection,
     UserTurn,
 )
 from schemas.speech import SpeechOptions, is_speakable
@@ -123,7 +122,7 @@ class Session:
         self._audio = AudioBuffer()
         self._echo = EchoReference(settings.output_rate_hz, is_on=settings.turn.echo_threshold < 1.0)
         turn = settings.turn
-        self._is_weighed = turn.silence_duration_ms is None and turn.detection is TurnDetection.AUTOMATIC
+        self._is_weighed = turn.is_weighed
         self._input = AudioInput(
             settings.input_rate_hz,
             voice_activity,

@@ -168,7 +168,7 @@ class UserTurns:
             generation=generation,
             text=final.text,
             language=final.language,
-            cues=text_cues(final.text, final.language),
+            cues=text_cues(final.text, final.language, final.sentence_end),
             stability=self._recognizer.final_stability,
             is_failed=self._recognizer.final_error is not None,
         )

@@ -89,6 +89,10 @@ class Odds(Struct, frozen=True, kw_only=True):
     """Beta distribution of the turn detector's score at an end, and in a hold: as those of the calibration split. It is
     drawn once for each pause: asked again, the detector says much the same."""
     hold_score: tuple[float, float] = (0.2, 0.6)
+    end_words: tuple[float, float] = (1.9, 3.2)
+    """Beta distribution of the probability that a sentence ends behind the words, in the same way. It is drawn for each
+    final transcript."""
+    hold_words: tuple[float, float] = (0.6, 2.6)
     voiced: float = 0.97
     """Share of voiced frames that the VAD takes for voice."""
     echo_voiced: float = 0.0
@@ -233,7 +237,8 @@ class _Conversation:
                 self._tell(WireEvent(type="turn.resumed", turn=action.turn))
             case FinalizeAsr():
                 text = self._words(self._now)
-                final = FinalReady(action.generation, text, self._language, text_cues(text, self._language))
+                ends = self._draw(self._odds.end_words, self._odds.hold_words)
+                final = FinalReady(action.generation, text, self._language, text_cues(text, self._language, ends))
                 self._after(self._odds.asr_ms, lambda: self._dispatch(final))
             case HearOverlap():
                 text = self._words(action.end_samples)
@@ -292,9 +297,11 @@ class _Conversation:
 
     def _score_of(self, generation: int) -> float:
         if self._score[0] != generation:
-            drawn = self._odds.end_score if self._is_end() else self._odds.hold_score
-            self._score = (generation, float(self._rng.beta(*drawn)))
+            self._score = (generation, self._draw(self._odds.end_score, self._odds.hold_score))
         return self._score[1]
+
+    def _draw(self, at_end: tuple[float, float], in_hold: tuple[float, float]) -> float:
+        return float(self._rng.beta(*(at_end if self._is_end() else in_hold)))
 
     def _is_end(self) -> bool:
         last = self._play.uttered[-1] if self._play.uttered else None

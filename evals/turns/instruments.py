@@ -26,6 +26,14 @@ class Speech(Struct, frozen=True, eq=False):
     """Where each word lies, by the durations within the voice's model."""
 
 
+class Understood(Struct, frozen=True):
+    """What a recogniser made of a clip."""
+
+    text: str
+    sentence_end: float | None
+    """Probability that a sentence ends behind it, by its words alone; ``None`` where nobody can say."""
+
+
 class Voices(Protocol):
     """Speaks for the simulated people."""
 
@@ -60,6 +68,6 @@ class Ears(Protocol):
         """The same by Smart Turn as it comes, which others use."""
         ...
 
-    async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[str]:
-        """The text of each clip, recognised as a session would."""
+    async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[Understood]:
+        """Each clip, recognised as a session would."""
         ...

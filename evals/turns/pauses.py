@@ -34,6 +34,9 @@ _ONSET_FRAMES: Final = 3
 """Voiced frames that end a pause. Fewer are a click. These three are the defaults of a session."""
 _TOLERANCE_SAMPLES: Final = SESSION_RATE_HZ * 150 // 1000
 """By so much earlier than speech the VAD may take its end to be."""
+_SOFT_SAMPLES: Final = SESSION_RATE_HZ * 700 // 1000
+"""The same where it hears nothing more: two voices of the simulator end so softly. Their speech ends where it is heard
+to, for nobody can wait for what nobody hears."""
 
 
 class Score(Struct, frozen=True):
@@ -65,6 +68,8 @@ class Pause(Struct, frozen=True, kw_only=True):
     """By the turn detector of a session, at the same silences."""
     text: str = ""
     """Of the turn up to this pause."""
+    sentence_end: float | None = None
+    """Probability that a sentence ends behind it, by its words alone; ``None`` where nobody can say."""
     earlier_text: str = ""
     """Of the turn up to the start of this silence: what stayed the same since is stable."""
 
@@ -102,7 +107,7 @@ async def observe(
     found: list[ClipPauses] = []
     for begin in range(0, len(clips), _AT_ONCE):
         group = clips[begin : begin + _AT_ONCE]
-        keys = [cache.key("pauses", ears.version, SCORED_MS, *_identity(clip)) for clip in group]
+        keys = [cache.key("pauses, soft ends known", ears.version, SCORED_MS, *_identity(clip)) for clip in group]
         kept = [cache.get(key) for key in keys]
         missing = [clip for clip, content in zip(group, kept, strict=True) if content is None]
         made = iter(await _observe(missing, ears))
@@ -170,9 +175,13 @@ async def _observe(clips: Sequence[TurnClip], ears: Ears) -> list[ClipPauses]:
         by_pause.setdefault(id(pause), []).append(Score(ms, score))
     answers = {
         id(pause): msgspec.structs.replace(
-            pause, scores=tuple(by_pause.get(id(pause), ())), text=text, earlier_text=before
+            pause,
+            scores=tuple(by_pause.get(id(pause), ())),
+            text=understood.text,
+            sentence_end=understood.sentence_end,
+            earlier_text=before.text,
         )
-        for (_, pause), text, before in zip(pairs, texts, earlier, strict=True)
+        for (_, pause), understood, before in zip(pairs, texts, earlier, strict=True)
     }
     return [
         _grouped(clip, [answers[id(pause)] for pause in pauses]) for clip, pauses in zip(clips, silences, strict=True)
@@ -226,7 +235,8 @@ def _pauses(clip: TurnClip, probabilities: NDArray[np.float32]) -> list[Pause]:
     for run, after in pairwise([*runs, Span(end, end)]):
         if (after.start_samples - run.end_samples) * 1000 < MIN_PAUSE_MS * SESSION_RATE_HZ:
             continue
-        is_end = run.end_samples >= speech_end - _TOLERANCE_SAMPLES
+        is_soft = after.start_samples == end and _is_soft_end(clip, run.end_samples, speech_end)
+        is_end = is_soft or run.end_samples >= speech_end - _TOLERANCE_SAMPLES
         pauses.append(
             Pause(
                 clip=clip.name,
@@ -236,10 +246,17 @@ def _pauses(clip: TurnClip, probabilities: NDArray[np.float32]) -> list[Pause]:
                 turn_samples=runs[0].start_samples,
                 start_samples=run.end_samples,
                 resume_samples=after.start_samples,
-                speech_end_samples=speech_end if is_end else _true_end(clip, run.end_samples),
+                speech_end_samples=speech_end if is_end and not is_soft else _true_end(clip, run.end_samples),
             )
         )
     return pauses
+
+
+def _is_soft_end(clip: TurnClip, heard_end_samples: int, speech_end_samples: int) -> bool:
+    """Whether what is left of a turn, of which nothing is heard, is no more than how a voice fades."""
+    left_samples = speech_end_samples - heard_end_samples
+    holds_on = any(hold.start_samples > heard_end_samples - _TOLERANCE_SAMPLES for hold in clip.holds)
+    return _TOLERANCE_SAMPLES < left_samples <= _SOFT_SAMPLES and not holds_on
 
 
 def _true_end(clip: TurnClip, heard_end_samples: int) -> int:

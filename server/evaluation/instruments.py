@@ -19,7 +19,7 @@ from engines.host import EngineHost
 from engines.scheduler import Priority
 from engines.smart_turn import HEAD, SmartTurn, TurnHead
 from evals.cache import digest
-from evals.turns.instruments import Speech
+from evals.turns.instruments import Speech, Understood
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
 from schemas.errors import ErrorCode, SpeechError
 from schemas.models import ModelKind
@@ -131,13 +131,14 @@ class HostEars:
             scores += await to_thread.run_sync(engine.score, group)
         return scores
 
-    async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[str]:
-        """The text of each clip."""
+    async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[Understood]:
+        """The text of each clip, and how likely it is all."""
 
-        async def recognise(job: tuple[Samples, str]) -> str:
+        async def recognise(job: tuple[Samples, str]) -> Understood:
             clip, language = job
-            options = AsrOptions(language=language, trimmed=True)
-            return (await self._host.transcribe(clip, options, priority=Priority.BACKGROUND)).text
+            options = AsrOptions(language=language, trimmed=True, sentence_end=True)
+            found = await self._host.transcribe(clip, options, priority=Priority.BACKGROUND)
+            return Understood(found.text, found.sentence_end)
 
         return await _each(list(zip(clips, languages, strict=True)), recognise)
 

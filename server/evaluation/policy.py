@@ -34,7 +34,7 @@ _PROFILES: Final = (TurnProfile.BALANCED, TurnProfile.FAST, TurnProfile.PATIENT)
 
 def features_of(pause: Pause, weights: EndOfTurnWeights) -> list[tuple[int, EndOfTurnFeatures]]:
     """What is known of a pause when the turn detector has just answered, and after how many milliseconds it has."""
-    cues, kept = text_cues(pause.text, pause.language), stability(pause)
+    cues, kept = text_cues(pause.text, pause.language, pause.sentence_end), stability(pause)
     found: list[tuple[int, EndOfTurnFeatures]] = []
     heard: float | None = None
     for score in pause.ours:

@@ -142,7 +142,7 @@ def _conversation(settings: TurnSettings | None = None) -> Talk:
     talk.hear(2_400, SILENCE)
     talk.text = "Yes."
     talk.hear(640, VOICE)
-    talk.hear(1_600, SILENCE)
+    talk.hear(2_560, SILENCE)
     talk.send(SayRequested("item_2"))
     talk.hear(480, SILENCE)
     talk.text = "No, stop, I want something else."

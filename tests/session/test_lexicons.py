@@ -257,3 +257,13 @@ def test_no_filler_and_nothing_that_is_listening_aloud_is_like_a_stop_word(langu
     fillers = [*words["all"]["fillers"], *words[language]["fillers"]]
     pairs = [f"{one}, {other}" for one in aloud for other in aloud]
     assert [text for text in (*aloud, *fillers, *pairs) if is_like_stop(text, language)] == []
+
+
+def test_how_likely_a_sentence_ends_is_told_over_what_is_usual() -> None:
+    found = [text_cues("so it is", "en", probability).sentence_end for probability in (0.0, 0.01, 0.2, 0.6, 1.0)]
+    assert found == sorted(set(found))
+    assert found[1] < -3
+    assert abs(found[2]) < 0.2  # about as usual
+    assert found[3] > 1
+    assert -8 < found[0] < found[-1] < 11  # whatever it is told
+    assert text_cues("so it is", "en").sentence_end == 0  # nobody knows

@@ -9,7 +9,7 @@ from engines.base import AsrOptions
 from engines.host import EngineHost
 from engines.scheduler import Priority
 from schemas.audio import Samples, float_from_pcm16
-from schemas.sessions import SessionSettings
+from schemas.sessions import SessionSettings, TurnDetection, TurnSettings
 from schemas.transcripts import Transcript
 from session.audio_buffer import AudioBuffer
 from session.recognition import FINAL_GUESS_S, RecognitionCounts, TurnRecognizer
@@ -99,6 +99,7 @@ async def test_partials_are_quick_and_give_way_and_finals_are_thorough_and_go_fi
     (partial_priority, partial), (final_priority, final) = calls.made
     assert (partial_priority, partial.beam_size, partial.word_times) == (Priority.PARTIAL, 1, True)
     assert (final_priority, final.beam_size, final.word_times) == (Priority.FINAL, 5, True)
+    assert (partial.sentence_end, final.sentence_end) == (False, True)
     assert heard == [("partial", "so it is"), ("final", 7)]
     assert recognizer.final.text == "so it is"
 
@@ -169,6 +170,28 @@ async def test_a_final_that_may_wait_is_begun_when_it_may_not_and_never_if_it_is
             recognizer.go_on(tasks)
             recognizer.go_on(tasks)
     assert (counts.finals_begun, counts.finals_dropped, finals) == (1, 0, [3])
+
+
+@pytest.mark.parametrize("turn", [TurnSettings(silence_duration_ms=500), TurnSettings(detection=TurnDetection.MANUAL)])
+async def test_how_a_text_ends_is_not_asked_where_it_has_no_part_in_when_turns_end(
+    turn: TurnSettings, host: EngineHost, audio: AudioBuffer, calls: Calls, counts: RecognitionCounts
+) -> None:
+    recognizer = TurnRecognizer(
+        host,
+        "ses_1",
+        SessionSettings(turn=turn),
+        audio,
+        20.0,
+        counts,
+        on_partial=lambda _, __, ___: None,
+        on_final=lambda _: None,
+        on_score=lambda _generation, _probability: None,
+    )
+    calls.may_end.set()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            recognizer.finalize(tasks, FinalizeAsr(1, 1, 0, audio.end))
+    assert not calls.made[0][1].sentence_end
 
 
 async def test_a_session_names_itself_and_its_hot_words_to_the_engine_and_what_was_committed_primes_no_other_turn(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from evals.cache import Cache
 from evals.turns.corpus import TurnClip
+from evals.turns.instruments import Understood
 from evals.turns.pauses import SCORED_MS, observe, voiced_runs
 from evals.turns.rendering import Span
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES, Samples
@@ -61,9 +62,9 @@ class FakeEars:
         self.asked += len(clips)
         return [min(1.0, int(np.argmax(np.abs(clip[::-1]) > 0.1)) / SESSION_RATE_HZ) for clip in clips]
 
-    async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[str]:
+    async def transcribe(self, clips: Sequence[Samples], languages: Sequence[str]) -> list[Understood]:
         assert set(languages) <= {"en"}
-        return [f"{len(clip) / SESSION_RATE_HZ:.1f} seconds" for clip in clips]
+        return [Understood(f"{len(clip) / SESSION_RATE_HZ:.1f} seconds", 0.25) for clip in clips]
 
 
 def turn(*lengths_s: float) -> TurnClip:
@@ -102,7 +103,31 @@ async def test_pauses_are_told_from_the_end_and_scored_as_long_as_they_last(tmp_
     assert hold.scores[0].probability == pytest.approx(0.2, abs=0.01)
     assert abs(end.lag_ms) < FRAME_MS
     assert end.text.startswith("3.3")  # half a second before the onset, and the pause so far
+    assert end.sentence_end == 0.25
     assert not hold.is_end
+
+
+def softly(clip: TurnClip, seconds: float) -> TurnClip:
+    """The same, but the end of its speech is not heard."""
+    assert clip.speech is not None
+    clip.samples[clip.speech.end_samples - round(seconds * SESSION_RATE_HZ) : clip.speech.end_samples] = 0.05
+    return clip
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("soft_s", "is_end"), [(0.1, True), (0.5, True), (0.64, True), (0.76, False), (1.2, False)])
+async def test_what_is_too_soft_to_be_heard_at_an_end_makes_no_hold_of_it(
+    soft_s: float, is_end: bool, tmp_path: Path
+) -> None:
+    (found,) = await observe([softly(turn(1.0, 0.6, 2.0), soft_s)], FakeEars(), Cache(tmp_path))
+    assert (len(found.holds), len(found.ends)) == ((1, 1) if is_end else (2, 0))
+    assert all(abs(end.lag_ms) < FRAME_MS + 150 for end in found.ends)  # nobody is quicker for having heard less
+
+
+@pytest.mark.anyio
+async def test_a_hold_before_a_word_that_is_not_heard_is_one(tmp_path: Path) -> None:
+    (found,) = await observe([softly(turn(1.0, 0.3, 0.3), 0.3)], FakeEars(), Cache(tmp_path))
+    assert (len(found.holds), len(found.ends)) == (1, 0)
 
 
 @pytest.mark.anyio
