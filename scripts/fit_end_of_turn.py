@@ -74,8 +74,8 @@ SIGNS: Final = {
 """What each feature speaks for; a weight against it would have been learnt from chance."""
 
 WITHIN_MS: Final = {0.5: 475, 0.55: 700, 0.95: 2_600}
-"""Such shares of the calibration turns are to end within that. With half of them, half of other turns end within 500 ms,
-unless it was only just half. Who has to wait longer than the last says something again."""
+"""Such shares of the calibration turns are to end within that. With half of them, half of other turns end within
+500 ms, unless it was only just half. Who has to wait longer than the last says something again."""
 CUTOFF_MS: Final = 40_000
 """What a pause that is cut off costs, in waiting: it is worth as much to cut off one of a hundred less as to end every
 turn 400 ms sooner."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from engines.base import TurnAudio
+from engines.base import AsrJob, TurnAudio
 from engines.fake import FakeAsr, FakeBehaviour, FakeTts, FakeTurnDetector, fake_engines
 from engines.host import EngineHost
 from engines.spec import HostSettings
@@ -36,6 +36,7 @@ from schemas.events import (
     TurnResumed,
 )
 from schemas.sessions import SessionSettings, TurnDetection, TurnProfile, TurnSettings, UserTurn
+from schemas.transcripts import Transcript
 from session.clock import FakeClock
 from session.manager import SessionManager
 from session.runner import Session
@@ -120,6 +121,33 @@ async def test_the_turn_detector_is_told_how_much_of_a_turn_is_silence(
     for clip in heard:
         silence = clip.samples[len(clip.samples) - clip.silence_samples :]
         assert np.abs(silence).max() < LOUD < np.abs(clip.samples[: -clip.silence_samples][-512:]).max()
+
+
+async def test_what_the_recogniser_knows_of_how_a_text_ends_has_a_part_in_when_the_turn_does(
+    clock: FakeClock, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waited_ms(sentence_end: float | None) -> int:
+        class Asr(FakeAsr):
+            def transcribe(self, jobs: Sequence[AsrJob]) -> list[Transcript | SpeechError]:
+                rows = zip(jobs, super().transcribe(jobs), strict=True)
+                return [
+                    replace(row, sentence_end=sentence_end)
+                    if job.options.sentence_end and isinstance(row, Transcript)
+                    else row
+                    for job, row in rows
+                ]
+
+        monkeypatch.setattr("engines.fake.FakeAsr", Asr)
+        engines, store = fake_engines(turn_scores=(0.6,)), MemoryStore()
+        async with EngineHost(engines, HostSettings()) as host, SessionManager(host, store, clock=clock) as made:
+            with anyio.fail_after(20):
+                session = await made.open(SessionSettings(language="en"))
+                await session.feed(user.speech("We would like to order a pizza.") + user.silence(4_000))
+                turn = await until_published(session, TurnEnded)
+        assert isinstance(turn, TurnEnded)
+        return turn.decided_ms - turn.ended_ms
+
+    assert await waited_ms(0.7) < await waited_ms(None) <= await waited_ms(0.001)
 
 
 async def test_who_listens_as_ever_gets_no_eager_turn(hesitant: SessionManager, user: User) -> None:
