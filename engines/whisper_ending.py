@@ -2,8 +2,8 @@
 
 “We ordered a large” goes on, whatever it sounds like and though Whisper ends it with a full stop. Shown silence, the
 decoder is a language model, which has read what people say: the pass that places words in time gives the probability
-that the next thing behind a text is the mark that ends a sentence. It costs two rows of that pass, 13 to 20 ms for a
-sentence on one CPU core.
+that the next thing behind a text is the mark that ends a sentence. It costs two rows of that pass: 11 ms for two
+words, 16 for 13, 46 for 60 (whisper-base in int8, one CPU core).
 """
 
 from __future__ import annotations

@@ -24,11 +24,12 @@ LIKE: Final = 0.65
 voices 317 stop the agent by what is clear, 385 with this; of 634 backchannels 19, and 24."""
 LIKE_LETTERS: Final = 4
 """Stop-words of fewer are like too much else, and so is what was heard with fewer: “so”, “now”."""
-_USUAL_LOGIT: Final = -1.3
-"""Of the probability of a sentence's end behind a pause of the simulator: the middle of ends and holds."""
-_LEAST_LIKELY: Final = 1e-4
 MIN_DIGITS: Final = 3
 """So many digits or letters in a row are being spelled out; fewer are an amount, or an answer."""
+_USUAL_LOGIT: Final = -1.3
+"""Of whisper-base's probability of a sentence's end, at pauses of the simulator: between the medians of ends and holds."""
+_LEAST_LIKELY: Final = 1e-4
+"""Nobody is surer than that."""
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*['’]?")
 _TIME: Final = re.compile(r"\b\d{1,2}[:.h]\d{2}\b")
