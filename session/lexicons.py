@@ -27,7 +27,8 @@ LIKE_LETTERS: Final = 4
 MIN_DIGITS: Final = 3
 """So many digits or letters in a row are being spelled out; fewer are an amount, or an answer."""
 _USUAL_LOGIT: Final = -1.3
-"""Of whisper-base's probability of a sentence's end, at pauses of the simulator: between the medians of ends and holds."""
+"""Of whisper-base's probability of a sentence's end, at pauses of the simulator: between what is usual in holds and at
+ends."""
 _LEAST_LIKELY: Final = 1e-4
 """Nobody is surer than that."""
 
