@@ -43,7 +43,7 @@ from evals.turns.rendering import Renderer, share_of_holds_longer
 from schemas.audio import Samples
 from schemas.models import ModelKind
 from server.evaluation.instruments import SMART_TURN, HostEars, HostVoices, detector_name
-from server.evaluation.policy import features_of, our_policy
+from server.evaluation.policy import ANSWER_MS, features_of, our_policy
 from server.evaluation.turns import USER_MODEL
 from server.settings import Settings
 from server.speech_engines import engine_host, model_store
@@ -51,6 +51,7 @@ from session.deadline import COMPLETE_MS, PAUSE_MIN_MS, SPELLING_CEILING_MS, SPE
 from session.end_of_turn import WEIGHTS as SHIPPED
 from session.end_of_turn import EndOfTurnFeatures, EndOfTurnWeights, pause_probability, probability
 from session.lexicons import text_cues
+from session.turn_end import FRAME_MS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 HEAD: Final = ROOT / "engines" / "smart_turn_head.json"
@@ -73,7 +74,7 @@ SIGNS: Final = {
 }
 """What each feature speaks for; a weight against it would have been learnt from chance."""
 
-WITHIN_MS: Final = {0.5: 475, 0.55: 700, 0.95: 2_600}
+WITHIN_MS: Final = {0.5: 495, 0.55: 700, 0.95: 2_700}
 """Such shares of the calibration turns are to end within that. With half of them, half of other turns end within
 500 ms, unless it was only just half. Who has to wait longer than the last says something again."""
 CUTOFF_MS: Final = 40_000
@@ -84,7 +85,8 @@ PAUSE_S: Final = 0.3
 SCORE_MEMORY: Final = 0.5
 """Of the turn detector's answers about a pause: together they are righter than any."""
 LEVELS: Final = tuple(round(0.02 * step, 2) for step in range(5, 49))
-SILENCES_MS: Final = (300, 350, 400, 420, 450, 500, 600, 700, 800, 1_000, 1_200, 1_400, 1_700, 2_000, 2_500)
+SILENCES_MS: Final = tuple(round(FRAME_MS * frames) for frames in (10, 11, 12, 13, 14, 16, 19, 22, 25, 32, 38, 44, 53, 63, 78, 81))
+"""Whole frames, for that is when sessions decide."""
 BINS: Final = 4
 TRIES: Final = 40_000
 """Deadlines that are tried, drawn from these."""
@@ -155,7 +157,7 @@ class Scored:
     """Pauses, with the probabilities that they are ends."""
 
     silence_ms: Matrix
-    """``(n, s)``: after how much silence there is a score; infinite where a pause has fewer."""
+    """``(n, s)``: after how much silence a session has a score; infinite where a pause has fewer."""
     likely: Matrix
     """``(n, s)``."""
     duration_ms: Matrix
@@ -172,7 +174,7 @@ def scored(corpus: Sequence[ClipPauses], weights: EndOfTurnWeights) -> Scored:
     silence_ms, likely = np.full((len(pauses), most), np.inf), np.zeros((len(pauses), most))
     for row, pause in enumerate(pauses):
         for column, (at_ms, features) in enumerate(features_of(pause, weights)):
-            silence_ms[row, column], likely[row, column] = at_ms, pause_probability(features, weights)
+            silence_ms[row, column], likely[row, column] = at_ms + ANSWER_MS, pause_probability(features, weights)
     cues = [text_cues(pause.text, pause.language) for pause in pauses]
     return Scored(
         silence_ms,
@@ -192,7 +194,8 @@ def waits_ms(pauses: Scored, deadlines: Deadlines) -> Matrix:
         wait_ms[pauses.likely >= least] = ms
     patient_ms = np.clip(1.6 * wait_ms, SPELLING_FLOOR_MS, SPELLING_CEILING_MS)
     wait_ms = np.where(pauses.is_complete[:, None], np.minimum(wait_ms, COMPLETE_MS), np.maximum(wait_ms, PAUSE_MIN_MS))
-    wait_ms = np.maximum(np.where(pauses.is_spelled[:, None], patient_ms, wait_ms), pauses.silence_ms)
+    wait_ms = np.where(pauses.is_spelled[:, None], patient_ms, wait_ms)
+    wait_ms = np.maximum(FRAME_MS * np.ceil(wait_ms / FRAME_MS - 0.5), pauses.silence_ms)
     following_ms = np.column_stack((pauses.silence_ms[:, 1:], np.full(len(wait_ms), np.inf)))
     return wait_ms[np.arange(len(wait_ms)), (wait_ms < following_ms).argmax(axis=1)]
 
@@ -313,7 +316,7 @@ def main() -> None:
     """Fit, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=Path, help="Folder of recordings, for their noise.")
-    parser.add_argument("--version", default="5", help="Of head and weights.")
+    parser.add_argument("--version", default="6", help="Of head and weights.")
     parser.add_argument("--limit", type=int, help="So many turns of each split only, to try things out.")
     parser.add_argument("--dry-run", action="store_true", help="Print, and write nothing.")
     arguments = parser.parse_args()

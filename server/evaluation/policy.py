@@ -1,6 +1,7 @@
 """What a session does with a pause, for the evaluation harness: the models' answers in, a decision out.
 
-The turn core does the same as audio comes in (:mod:`session.turn_end`); here all answers are there at once.
+The turn core does the same as audio comes in (:mod:`session.turn_end`); here all answers are there at once, and count
+from when a session would have them.
 """
 
 from __future__ import annotations
@@ -27,9 +28,14 @@ from session.end_of_turn import (
 )
 from session.hypothesis import word_key
 from session.lexicons import text_cues
+from session.turn_end import reached_ms
 
 _PROFILES: Final = (TurnProfile.BALANCED, TurnProfile.FAST, TurnProfile.PATIENT)
 """Those that are compared, beside the one that is asked for."""
+ANSWER_MS: Final = 16
+"""From the silence at which an answer is recorded until a session acts on it: it asks up to 16 ms before 200, 300 and
+400 ms, at the end of a frame, and has the answer with the next frame. What is heard at 400 ms comes too late for what
+is decided at 400 ms."""
 
 
 def features_of(pause: Pause, weights: EndOfTurnWeights) -> list[tuple[int, EndOfTurnFeatures]]:
@@ -68,16 +74,17 @@ def our_policy(settings: TurnSettings | None = None, weights: EndOfTurnWeights =
 
 def _fire(settings: TurnSettings, weights: EndOfTurnWeights) -> Fire:
     if settings.silence_duration_ms is not None:
-        return silence_alone(max(settings.silence_duration_ms, settings.offset_ms))
+        return silence_alone(reached_ms(max(settings.silence_duration_ms, settings.offset_ms)))
 
     def fire(pause: Pause) -> float:
         cues = text_cues(pause.text, pause.language)
-        wait_ms = float(UNHEARD_MS)
+        wait_ms = reached_ms(UNHEARD_MS)
         known = features_of(pause, weights)
         for number, (silence_ms, features) in enumerate(known, start=1):
             likely = pause_probability(features, weights)
-            wait_ms = max(deadline_ms(likely, cues, PAUSE_MIN_MS, settings, weights.deadlines), silence_ms)
-            if number < len(pause.ours) and wait_ms < pause.ours[number].silence_ms:
+            limit_ms = deadline_ms(likely, cues, PAUSE_MIN_MS, settings, weights.deadlines)
+            wait_ms = max(reached_ms(limit_ms), silence_ms + ANSWER_MS)
+            if number < len(known) and wait_ms < known[number][0] + ANSWER_MS:
                 break
         return wait_ms
 
