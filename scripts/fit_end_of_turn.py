@@ -85,7 +85,9 @@ PAUSE_S: Final = 0.3
 SCORE_MEMORY: Final = 0.5
 """Of the turn detector's answers about a pause: together they are righter than any."""
 LEVELS: Final = tuple(round(0.02 * step, 2) for step in range(5, 49))
-SILENCES_MS: Final = tuple(round(FRAME_MS * frames) for frames in (10, 11, 12, 13, 14, 16, 19, 22, 25, 32, 38, 44, 53, 63, 78, 81))
+SILENCES_MS: Final = tuple(
+    FRAME_MS * frames for frames in (10, 11, 12, 13, 14, 16, 19, 22, 25, 32, 38, 44, 53, 63, 78, 81)
+)
 """Whole frames, for that is when sessions decide."""
 BINS: Final = 4
 TRIES: Final = 40_000

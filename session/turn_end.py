@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES
+from schemas.audio import VAD_FRAME_SAMPLES
 from schemas.sessions import TurnSettings
 from session.agent_side import stop_item
 from session.deadline import UNHEARD_MS, deadline_ms
@@ -31,7 +31,7 @@ from session.turn_actions import (
 from session.turn_events import EndOfTurnScore, FinalReady, PartialReady
 from session.turn_state import HeardText, Step, TurnState, UserState, ms_of_samples, samples_of_ms
 
-FRAME_MS: Final = 1000 * VAD_FRAME_SAMPLES / SESSION_RATE_HZ
+FRAME_MS: Final = ms_of_samples(VAD_FRAME_SAMPLES)
 SCORE_EVERY_SAMPLES: Final = 3 * VAD_FRAME_SAMPLES
 """Silence between two scores of the turn detector, 96 ms: it rates the same ending higher as silence grows."""
 EAGER_MS: Final = 200
@@ -50,7 +50,7 @@ def reaches(silent_samples: int, limit_ms: int) -> bool:
     return silent_samples + VAD_FRAME_SAMPLES // 2 >= samples_of_ms(limit_ms)
 
 
-def reached_ms(limit_ms: float) -> float:
+def reached_ms(limit_ms: int) -> int:
     """The silence of whole frames that is the first to reach a limit."""
     return FRAME_MS * math.ceil(limit_ms / FRAME_MS - 0.5)
 

@@ -11,8 +11,9 @@ from session.end_of_turn import WEIGHTS
 from session.lexicons import text_cues
 from session.turn import step
 from session.turn_actions import CommitReason, CommitTurn, FinalizeAsr, ScoreEndOfTurn
+from session.turn_end import FRAME_MS, reached_ms, reaches
 from session.turn_events import EndOfTurnScore, FinalReady, TurnEvent, VadFrame
-from session.turn_state import TurnState, ms_of_samples
+from session.turn_state import TurnState, ms_of_samples, samples_of_ms
 
 SETTINGS = TurnSettings()
 LONGEST_MS = 5_000
@@ -51,12 +52,19 @@ def silence_ms(
     raise AssertionError
 
 
+@given(st.integers(1, LONGEST_MS))
+def test_a_silence_is_reached_by_one_number_of_frames_and_not_by_one_less(limit_ms: int) -> None:
+    frames_ms = reached_ms(limit_ms)
+    assert reaches(samples_of_ms(frames_ms), limit_ms)
+    assert not reaches(samples_of_ms(frames_ms - FRAME_MS), limit_ms)
+
+
 def test_a_turn_that_is_surely_over_ends_within_half_a_second() -> None:
     assert silence_ms("I would like to fly to Berlin.", 0.99) <= 448
 
 
 def test_a_turn_that_is_surely_not_over_may_pause_for_a_second_and_a_half() -> None:
-    assert 1_500 <= silence_ms("I would like to fly to the", 0.02) <= 2_500
+    assert 1_500 <= silence_ms("I would like to fly to the", 0.02) <= 2_600
 
 
 def test_the_same_silence_ends_a_sentence_sooner_than_half_of_one() -> None:

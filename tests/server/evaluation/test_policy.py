@@ -50,7 +50,7 @@ def test_the_settings_asked_for_are_what_is_under_test() -> None:
     assert list(patient) == ["patient", "balanced", "fast"]
     assert patient["patient"](one) == default["patient"](one)
     silent = our_policy(TurnSettings(silence_duration_ms=730)).profiles
-    assert {fire(one) for fire in silent.values()} == {730}
+    assert {fire(one) for fire in silent.values()} == {736}  # the first whole frame that reaches it
 
 
 def test_words_that_changed_since_the_silence_began_are_not_stable() -> None:
@@ -80,6 +80,20 @@ def test_what_the_turn_detector_has_said_before_counts_on() -> None:
     assert newest[0] < newest[1]
     assert least == [newest[0]] * 4
     assert newest[0] < merged[2] < merged[1] < newest[1]
+
+
+def test_what_is_heard_when_the_turn_ends_comes_too_late() -> None:
+    soon, *_ = WEIGHTS.deadlines
+    weights = replace(WEIGHTS, deadlines=((soon[0], 400), (0.0, 2_500)), score_memory=0.0)
+    fire = our_policy(weights=weights).profiles["balanced"]
+    doubted = pause("I would like a table for four.", 0.99)
+    assert fire(doubted) == 384  # the frame that is nearest
+    at_once, at_last = (
+        replace(doubted, ours=tuple(Score(ms, 0.01 if ms >= since else 0.99) for ms in SCORED_MS))
+        for since in (300, 400)
+    )
+    assert fire(at_once) > 2_000
+    assert fire(at_last) == 384
 
 
 def test_a_pause_that_was_too_short_to_be_scored_ends_no_turn_in_it() -> None:
