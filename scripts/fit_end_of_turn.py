@@ -329,6 +329,7 @@ def main() -> None:
         report=REPORT.relative_to(ROOT).as_posix(),
         least_score=False,
         score_memory=SCORE_MEMORY,
+        waits_again=True,
         pause_s=PAUSE_S,
     )
     head, corpora = anyio.run(made, recordings, arguments.limit, arguments.version)

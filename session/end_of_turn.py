@@ -65,6 +65,8 @@ class EndOfTurnWeights(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Whether the least of the turn detector's answers about a pause counts, not the newest."""
     score_memory: float = 0.0
     """Weight of its answers before against the newest."""
+    waits_again: bool = False
+    """Whether a turn that was taken for over and went on waits as long again before it may end."""
     deadlines: Deadlines = BY_HAND
     pause_s: float | None = None
     """Deadlines go by the probability after so much silence, since silence is what they count themselves: else what is

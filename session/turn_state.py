@@ -125,6 +125,8 @@ class TurnState(Struct, frozen=True, forbid_unknown_fields=True):
     """Silence that ends this pause; valid in PAUSED."""
     pause_ms: float = PAUSE_MIN_MS
     """What the user's pauses have taught."""
+    turn_pause_ms: float = 0.0
+    """The longest pause of this turn that was taken for its end: as much is waited again."""
     weights: EndOfTurnWeights = WEIGHTS
     """Those the session began with. They are part of the state so that a log replays with its own."""
     eager: str | None = None

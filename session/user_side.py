@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from schemas.audio import SESSION_RATE_HZ, VAD_FRAME_SAMPLES
 from schemas.sessions import Interruption, TurnDetection, TurnSettings
 from session.agent_side import yield_floor
-from session.deadline import learned_pause_ms
+from session.deadline import PAUSE_MAX_MS, learned_pause_ms
 from session.overlap import is_echo
 from session.turn_actions import (
     CancelFinal,
@@ -120,11 +120,21 @@ def _go_on(state: TurnState, onset_samples: int, last_voiced_samples: int, setti
     state, yielded = _interrupt(state, settings)
     if _is_reopened(before, onset_samples, settings):
         pause_ms = ms_of_samples(onset_samples - before.last_voiced_samples)
-        state = replace(state, pause_ms=learned_pause_ms(state.pause_ms, pause_ms))
+        state = _taught(state, pause_ms)
         voided = (CancelFinal(),) if before.is_provisional else ()
         return state, (*yielded, *voided, ReopenTurn(state.turn, onset_samples))
     state = _begin_turn(state, onset_samples, settings)
     return state, (*yielded, TurnStarted(state.turn, onset_samples))
+
+
+def _taught(state: TurnState, pause_ms: float) -> TurnState:
+    """A pause was taken for an end: the session learns from it a little, this turn at once."""
+    again_ms = min(pause_ms, PAUSE_MAX_MS) if state.weights.waits_again else 0.0
+    return replace(
+        state,
+        pause_ms=learned_pause_ms(state.pause_ms, pause_ms),
+        turn_pause_ms=max(state.turn_pause_ms, again_ms),
+    )
 
 
 def _begin_turn(state: TurnState, start_samples: int, settings: TurnSettings) -> TurnState:
@@ -136,6 +146,7 @@ def _begin_turn(state: TurnState, start_samples: int, settings: TurnSettings) ->
         start_samples=start_samples,
         audio_samples=max(0, state.boundary_samples, pre_roll_samples),
         partial_samples=start_samples,
+        turn_pause_ms=0.0,
         heard=None,
         eager_count=0,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.sessions import TurnDetection, TurnSettings
 from session.deadline import PAUSE_MAX_MS, PAUSE_MIN_MS, learned_pause_ms
@@ -45,7 +46,7 @@ from session.turn_events import (
     SayRequested,
     TimerExpired,
 )
-from session.turn_state import UserState, samples_of_ms
+from session.turn_state import UserState, ms_of_samples, samples_of_ms
 
 NewCore = Callable[..., Any]
 
@@ -237,6 +238,28 @@ def test_a_pause_that_was_taken_for_an_end_teaches_to_wait_longer(turn_core: New
     for _ in range(100):
         pause_ms = learned_pause_ms(pause_ms, 5_000)
     assert pause_ms == PAUSE_MAX_MS
+
+
+@pytest.mark.parametrize(("waits_again", "silence_ms"), [(True, 896), (False, 352)])
+def test_a_turn_that_went_on_after_its_end_waits_as_long_again_and_the_next_does_not(
+    turn_core: NewCore, *, waits_again: bool, silence_ms: int
+) -> None:
+    core = turn_core()
+    core.state = replace(core.state, weights=replace(core.state.weights, waits_again=waits_again))
+    core.end()
+    core.hear(880 - 544, SILENCE)
+    core.hear(96, VOICE)
+    assert core.of(ReopenTurn)
+    core.end()
+    core.hear(960, SILENCE)
+    core.end("What else is there?")
+    core.hear(320, SILENCE)
+    first, again, another = core.commits
+    assert (first.turn, again.turn, another.turn) == (1, 1, 2)
+    waited_ms = [ms_of_samples(one.decided_samples - one.end_samples) for one in core.commits]
+    assert waited_ms[1] == pytest.approx(silence_ms, abs=16)
+    assert waited_ms[2] < 400
+    assert core.state.turn_pause_ms == 0
 
 
 def test_once_an_answer_is_heard_what_the_user_says_is_another_turn(turn_core: NewCore) -> None:

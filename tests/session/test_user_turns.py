@@ -138,7 +138,7 @@ async def test_what_the_recogniser_knows_of_how_a_text_ends_has_a_part_in_when_t
                 ]
 
         monkeypatch.setattr("engines.fake.FakeAsr", Asr)
-        engines, store = fake_engines(turn_scores=(0.6,)), MemoryStore()
+        engines, store = fake_engines(turn_scores=(0.8,)), MemoryStore()
         async with EngineHost(engines, HostSettings()) as host, SessionManager(host, store, clock=clock) as made:
             with anyio.fail_after(20):
                 session = await made.open(SessionSettings(language="en"))
