@@ -171,7 +171,7 @@ def test_a_log_replays_from_the_state_that_a_later_part_begins_with() -> None:
         state, _ = step(state, entry.event, log.header.settings)
 
 
-@pytest.mark.parametrize(("version", "turns"), [("0", 4), ("1", 4), ("3", 3), ("4", 2)])
+@pytest.mark.parametrize(("version", "turns"), [("0", 4), ("1", 4), ("3", 3), ("4", 2), ("5", 2)])
 def test_a_log_of_a_version_with_other_weights_and_deadlines_replays_with_its_own(version: str, turns: int) -> None:
     log = read_decision_log(Path(__file__).with_name(f"decisions-{version}.jsonl").read_bytes())
     assert log.header.state.weights.version == version
