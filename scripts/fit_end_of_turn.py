@@ -75,7 +75,7 @@ SIGNS: Final = {
 """What each feature speaks for; a weight against it would have been learnt from chance."""
 
 CONVERSED: Final = 5
-"""Voices that each turn of a conversation is said by, for the deadlines."""
+"""How often each turn of a conversation is said, by other voices as far as there are any, for the deadlines."""
 WITHIN_MS: Final = {0.5: 500, 0.95: 2_700}
 """Such shares of the turns of conversations are to end within that: half of them as soon as was promised, and who has
 to wait longer than the last says something again."""

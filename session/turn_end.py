@@ -110,10 +110,9 @@ def weigh(state: TurnState, settings: TurnSettings) -> Step:
     features = end_of_turn_features(state.score, cues, silence_ms, 0.0 if heard is None else heard.stability)
     likely = probability(features, state.weights)
     in_pause = pause_probability(features, state.weights)
-    pause_ms = max(state.pause_ms, state.turn_pause_ms)
-    wait_ms = deadline_ms(in_pause, cues, pause_ms, settings, state.weights.deadlines)
-    if not state.is_scored and settings.silence_duration_ms is None:
-        wait_ms = max(wait_ms, UNHEARD_MS)
+    wait_ms = deadline_ms(in_pause, cues, state.pause_ms, settings, state.weights.deadlines)
+    if settings.silence_duration_ms is None:
+        wait_ms = max(wait_ms, round(state.turn_pause_ms), 0 if state.is_scored else UNHEARD_MS)
     return _speculate(replace(state, probability=likely, deadline_ms=wait_ms), likely, settings)
 
 

@@ -1,7 +1,8 @@
 """What a session does with a pause, for the evaluation harness: the models' answers in, a decision out.
 
-The turn core does the same as audio comes in (:mod:`session.turn_end`); here all answers are there at once, and count
-from when a session would have them.
+The turn core does the same as audio comes in (:mod:`session.turn_end`); here all answers are there at once. What
+policies as set decide with is what a session would have by then; the sweep takes each score as soon as it is heard, as
+eot-bench does. Each pause is judged alone: what a session learns from others is not in it.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from session.turn_end import reached_ms
 _PROFILES: Final = (TurnProfile.BALANCED, TurnProfile.FAST, TurnProfile.PATIENT)
 """Those that are compared, beside the one that is asked for."""
 ANSWER_MS: Final = 16
-"""From the silence at which an answer is recorded until a session acts on it: it asks up to 16 ms before 200, 300 and
-400 ms, at the end of a frame, and has the answer with the next frame. What is heard at 400 ms comes too late for what
-is decided at 400 ms."""
+"""From the silence at which an answer is recorded until a session acts on it, about: it asks at the ends of frames, a
+little before 200, 300 and 400 ms, and on an idle machine has the answer with the next frame. What is heard at 400 ms
+comes too late for what is decided at 400 ms."""
 
 
 def features_of(pause: Pause, weights: EndOfTurnWeights) -> list[tuple[int, EndOfTurnFeatures]]:

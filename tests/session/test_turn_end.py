@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from schemas.sessions import TurnDetection, TurnSettings
+from schemas.sessions import TurnDetection, TurnProfile, TurnSettings
 from session.deadline import PAUSE_MAX_MS, PAUSE_MIN_MS, learned_pause_ms
 from session.turn_actions import (
     AmendTurn,
@@ -240,11 +240,14 @@ def test_a_pause_that_was_taken_for_an_end_teaches_to_wait_longer(turn_core: New
     assert pause_ms == PAUSE_MAX_MS
 
 
-@pytest.mark.parametrize(("waits_again", "silence_ms"), [(True, 896), (False, 352)])
+@pytest.mark.parametrize(
+    ("profile", "waits_again", "silence_ms"),
+    [(TurnProfile.BALANCED, True, 896), (TurnProfile.FAST, True, 896), (TurnProfile.BALANCED, False, 352)],
+)
 def test_a_turn_that_went_on_after_its_end_waits_as_long_again_and_the_next_does_not(
-    turn_core: NewCore, *, waits_again: bool, silence_ms: int
+    turn_core: NewCore, profile: TurnProfile, *, waits_again: bool, silence_ms: int
 ) -> None:
-    core = turn_core()
+    core = turn_core(TurnSettings(profile=profile))
     core.state = replace(core.state, weights=replace(core.state.weights, waits_again=waits_again))
     core.end()
     core.hear(880 - 544, SILENCE)

@@ -37,7 +37,8 @@ def test_turns_end_and_the_agent_yields(performances: list[Performance]) -> None
     found = outcomes(performances)
     latencies = sorted(turn.latency_ms for turn in found.turns if turn.latency_ms is not None)
     assert len(latencies) > 0.95 * len(found.turns)
-    assert 200 < latencies[len(latencies) // 2] < 1_500
+    assert 200 < latencies[len(latencies) // 4] < 600  # those that are surely over
+    assert latencies[len(latencies) // 2] < 2_000
     taken = [one.yielded for one in found.overlaps if one.intent.takes_floor]
     assert sum(taken) > 0.9 * len(taken)
 
