@@ -112,7 +112,7 @@ def test_a_silence_that_was_set_decides_alone_and_asks_nobody() -> None:
     assert silence_ms("I would like to fly to the", 0.02, settings, may_ask=False) == 800
 
 
-def test_without_a_turn_detector_the_words_decide() -> None:
+def test_without_a_turn_detector_it_decides_how_likely_the_words_are_all() -> None:
     over, open_ended = "I would like to fly to Berlin.", "I would like to fly to the"
     assert silence_ms(over, None, ending=0.7) < silence_ms(open_ended, None, ending=0.01)
 
